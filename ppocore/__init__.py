@@ -1,0 +1,86 @@
+"""Proximal policy optimization in NumPy; the network, the loss and the optimizer plug in.
+
+Importing this package imports NumPy and nothing else. What needs more is imported when its name is first used,
+and a framework when a backend that needs it is asked for.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# Not lazily: ppocore.normalize and ppocore.vtrace would become the modules of these names once one is imported.
+from ppocore.advantages import (
+    discounted_returns,
+    gae,
+    lambda_returns,
+    n_step_returns,
+    successor_values,
+    td_residuals,
+    vtrace,
+)
+from ppocore.normalize import (
+    ObservationNormalizer,
+    RewardScaler,
+    RunningMeanStd,
+    explained_variance,
+    normalize,
+)
+
+if TYPE_CHECKING:
+    from ppocore.buffer import RolloutBuffer
+    from ppocore.config import PPOConfig
+    from ppocore.policy import Policy
+    from ppocore.registry import available_backends, register_backend
+    from ppocore.trainer import TrainResult, train
+
+__version__ = "0.1.0"
+
+# In a checkout, backends/ and envs/ stand beside this folder; installed, they lie inside it.
+_checkout = Path(__file__).resolve().parent.parent
+if (_checkout / "pyproject.toml").is_file() and (_checkout / "backends").is_dir():
+    __path__.append(str(_checkout))
+
+__all__ = [
+    "ObservationNormalizer",
+    "PPOConfig",
+    "Policy",
+    "RewardScaler",
+    "RolloutBuffer",
+    "RunningMeanStd",
+    "TrainResult",
+    "__version__",
+    "available_backends",
+    "discounted_returns",
+    "explained_variance",
+    "gae",
+    "lambda_returns",
+    "n_step_returns",
+    "normalize",
+    "register_backend",
+    "successor_values",
+    "td_residuals",
+    "train",
+    "vtrace",
+]
+
+_HOME = {
+    "PPOConfig": "config",
+    "Policy": "policy",
+    "RolloutBuffer": "buffer",
+    "TrainResult": "trainer",
+    "available_backends": "registry",
+    "register_backend": "registry",
+    "train": "trainer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,28 @@
+"""The errors a user can cause, told apart from programming mistakes.
+
+`UsageError` is a `ValueError` raised before anything is created; the command line prints it and exits
+with status 2.  `RunError` stops a run that has begun; the command line says what was saved and exits
+with status 1.  Functions that take arrays raise plain `ValueError` and `TypeError`.
+"""
+
+from __future__ import annotations
+
+
+class UsageError(ValueError):
+    """A setting, a name or a combination that cannot be run; one sentence that says what to change."""
+
+
+class MissingBackendError(UsageError, ImportError):
+    """A backend whose framework is not installed; the sentence names the extra to install."""
+
+
+class RunError(RuntimeError):
+    """A run that began and cannot go on."""
+
+
+class EnvironmentFault(RunError, ValueError):
+    """An environment broke its contract; the sentence names the environment, the step and the seed."""
+
+
+class NonFiniteError(RunError, ValueError):
+    """The loss or a gradient is not finite; the update was not applied."""

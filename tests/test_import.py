@@ -1,0 +1,117 @@
+"""Importing ppocore is quick and brings in NumPy alone."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PUBLIC = {
+    "ObservationNormalizer",
+    "PPOConfig",
+    "Policy",
+    "RewardScaler",
+    "RolloutBuffer",
+    "RunningMeanStd",
+    "TrainResult",
+    "__version__",
+    "available_backends",
+    "discounted_returns",
+    "explained_variance",
+    "gae",
+    "lambda_returns",
+    "n_step_returns",
+    "normalize",
+    "register_backend",
+    "successor_values",
+    "td_residuals",
+    "train",
+    "vtrace",
+}
+
+
+def python(code, *, cwd):
+    """What a fresh interpreter prints as JSON on its last line."""
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_importing_ppocore_brings_in_nothing_but_numpy_and_the_standard_library(tmp_path):
+    roots = python(
+        "import json, sys, numpy\n"
+        "before = set(sys.modules)\n"
+        "import ppocore\n"
+        "roots = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(json.dumps(sorted(roots - sys.stdlib_module_names)))",
+        cwd=tmp_path,
+    )
+    assert set(roots) <= {"ppocore", "numpy"}
+
+
+def test_the_array_functions_need_no_framework_and_no_gymnasium(tmp_path):
+    heavy = python(
+        "import json, sys\n"
+        "import numpy\n"
+        "from ppocore import gae, normalize, PPOConfig, RolloutBuffer, available_backends\n"
+        "gae(*[numpy.zeros(3)] * 3, *[numpy.zeros(3, bool)] * 2)\n"
+        "available_backends()\n"
+        "names = 'torch paddle jax tensorflow gymnasium hypothesis tqdm safetensors scipy'.split()\n"
+        "print(json.dumps([name for name in names if name in sys.modules]))",
+        cwd=tmp_path,
+    )
+    assert heavy == []
+
+
+def test_the_import_takes_at_most_100_ms_beyond_numpy(tmp_path):
+    seconds = [
+        python(
+            "import numpy, time\nstart = time.perf_counter()\nimport ppocore\nprint(time.perf_counter() - start)",
+            cwd=tmp_path,
+        )
+        for _ in range(5)
+    ]
+    assert min(seconds) <= 0.1, seconds
+
+
+def test_every_public_name_resolves_and_is_listed(tmp_path):
+    found = python(
+        "import json, ppocore\n"
+        "listed, declared = dir(ppocore), ppocore.__all__\n"
+        "for name in declared: getattr(ppocore, name)\n"
+        "print(json.dumps([declared, listed]))",
+        cwd=tmp_path,
+    )
+    declared, listed = map(set, found)
+    assert declared == PUBLIC
+    assert listed >= PUBLIC
+
+
+@pytest.mark.parametrize("name", ["normalize", "vtrace"])
+def test_a_function_whose_module_has_the_same_name_stays_the_function(name, tmp_path):
+    kind = python(
+        f"import json, ppocore.{name}, ppocore.trainer\n"
+        f"from ppocore.{name} import {name}\n"
+        f"print(json.dumps([ppocore.{name} is {name}, type(ppocore.{name}).__name__]))",
+        cwd=tmp_path,
+    )
+    assert kind == [True, "function"]
+
+
+def test_an_unknown_name_is_an_attribute_error_that_names_it(tmp_path):
+    message = python(
+        "import json, ppocore\ntry: ppocore.gea\nexcept AttributeError as error: print(json.dumps(str(error)))",
+        cwd=tmp_path,
+    )
+    assert message == "module 'ppocore' has no attribute 'gea'"
