@@ -1,0 +1,82 @@
+"""Which library an array belongs to, its values as NumPy, and the way back.
+
+Rules of this seam:
+
+- No framework is imported here. A caller who holds a torch, paddle or JAX array has imported that framework,
+  so it is looked up in ``sys.modules``; one that is not there cannot own the array.
+- A result is given back in the library and on the device of the array it was computed from.
+- NumPy computes, so a tensor that requires grad is detached: no gradient flows through a result.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = Any
+"""A NumPy array, a torch, paddle or JAX array, or a nested sequence of numbers."""
+
+_ARRAY_TYPES = {"torch": "Tensor", "paddle": "Tensor", "jax": "Array"}
+_PRECISIONS = {"e": "float16", "f": "float32"}  # by NumPy's one-letter dtype codes
+
+
+class Read(NamedTuple):
+    """An array as NumPy, and the floating-point format in which its caller expects a result."""
+
+    array: npt.NDArray[Any]
+    precision: str
+
+
+def framework_of(x: Array) -> str | None:
+    """Return "torch", "paddle" or "jax" for an array of theirs, None for everything else."""
+    if type(x) is np.ndarray:
+        return None
+    for framework, array_type in _ARRAY_TYPES.items():
+        module = sys.modules.get(framework)
+        if module is not None and isinstance(x, getattr(module, array_type, ())):
+            return framework
+    return None
+
+
+def read(x: Array, framework: str | None) -> Read:
+    """Return `x`, an array of `framework`, as NumPy; bfloat16, which NumPy lacks, becomes float32."""
+    if framework is None:
+        array = np.asarray(x)
+        return Read(array, _PRECISIONS.get(array.dtype.char, "float64"))
+    is_bfloat16 = str(x.dtype).endswith("bfloat16")
+    if framework == "torch":
+        x = x.detach().cpu()
+        array = (x.float() if is_bfloat16 else x.resolve_conj().resolve_neg()).numpy()
+    elif framework == "paddle":
+        x = x.detach().cpu()
+        array = (x.astype("float32") if is_bfloat16 else x).numpy()
+    else:
+        array = np.asarray(x)
+        if is_bfloat16:
+            array = array.astype(np.float32)
+    return Read(array, "bfloat16" if is_bfloat16 else _PRECISIONS.get(array.dtype.char, "float64"))
+
+
+def give_back(array: npt.NDArray[Any], precision: str, like: Array, framework: str | None) -> Array:
+    """Return `array` in `precision` as an array of `framework`, on the device of `like`."""
+    if framework is None:
+        return array.astype(precision, copy=False)
+    array = np.ascontiguousarray(array)
+    module: Any = sys.modules[framework]
+    if framework == "torch":
+        return module.from_numpy(array).to(device=like.device, dtype=getattr(module, precision))
+    if framework == "paddle":
+        return module.to_tensor(array, place=like.place).astype(precision)
+    # Unless jax_enable_x64 is set, JAX has no float64 and keeps float32 in its place.
+    dtype = module.dtypes.canonicalize_dtype(precision)
+    return module.device_put(module.numpy.asarray(array, dtype=dtype), like.sharding)
+
+
+def common_precision(precisions: set[str]) -> str:
+    """Return the floating-point format that loses nothing of any of `precisions`."""
+    if len(precisions) == 1:
+        return next(iter(precisions))
+    return "float64" if "float64" in precisions or not precisions else "float32"

@@ -1,0 +1,299 @@
+"""Normalization of advantages, observations and rewards, with statistics that never see an invalid row.
+
+Moments are kept in float64 and merged batch by batch (Chan, Golub and LeVeque 1979), which loses no precision
+however the data was cut into batches. Variances are the population's (ddof 0).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ppocore.arguments import positive, unit_interval
+from ppocore.arrays import Array, framework_of, give_back, read
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+def normalize(x: Array, valid: Array | None = None, epsilon: float = 1e-8) -> Array:
+    """Return ``(x - mean) / (std + epsilon)``, mean and std (ddof 0) taken over the valid elements.
+
+    ===== ============ ===========================================================
+    x     any shape    numbers; NumPy, torch, paddle or JAX
+    valid shape of `x` flags; invalid elements become 0, whatever they hold
+    ===== ============ ===========================================================
+
+    A single element, or elements that are all equal, have nothing to be told apart by and become 0.
+
+    Returns:
+        The same kind of array; float32 in, float32 out; integers give float64. Computed in float64.
+
+    Raises:
+        ValueError: `valid` is not shaped as `x`, or holds something other than flags.
+    """
+    framework = framework_of(x)
+    array, precision = read(x, framework)
+    numbers = array.astype(np.float64)
+    mask = _mask(valid, numbers.shape)
+    result = np.zeros_like(numbers)
+    kept = numbers if mask is None else numbers[mask]
+    if kept.size and not _is_constant(kept):
+        scaled = (kept - kept.mean()) / (kept.std() + epsilon)
+        if mask is None:
+            result = scaled
+        else:
+            result[mask] = scaled
+    return give_back(result, precision, x, framework)
+
+
+def explained_variance(values: Array, returns: Array, valid: Array | None = None) -> float:
+    """Return ``1 - Var(returns - values) / Var(returns)`` over the valid elements.
+
+    1 is a perfect prediction, 0 as good as a constant; below 0 it is worse than a constant. It is NaN where
+    `returns` do not vary, or there are none: no variance is there to be explained.
+
+    Raises:
+        ValueError: `returns` or `valid` is not shaped as `values`, or `valid` holds something other than flags.
+    """
+    predicted = read(values, framework_of(values)).array.astype(np.float64)
+    observed = read(returns, framework_of(returns)).array.astype(np.float64)
+    if observed.shape != predicted.shape:
+        raise ValueError(f"returns has shape {observed.shape}, but shape {predicted.shape} is expected")
+    mask = _mask(valid, predicted.shape)
+    if mask is not None:
+        predicted, observed = predicted[mask], observed[mask]
+    if observed.size == 0 or _is_constant(observed):
+        return math.nan
+    return float(1.0 - np.var(observed - predicted) / np.var(observed))
+
+
+def _is_constant(x: Floats) -> bool:
+    """Whether all elements are equal; their computed variance need not be exactly 0."""
+    return bool(x.min() == x.max())
+
+
+def _mask(valid: Array | None, shape: tuple[int, ...]) -> npt.NDArray[np.bool_] | None:
+    """Return `valid` as bool, or None where every element is valid."""
+    if valid is None:
+        return None
+    mask = _flags("valid", valid, shape)
+    return None if mask.all() else mask
+
+
+class RunningMeanStd:
+    """Mean and population variance of all samples so far, element by element.
+
+    ===== ================ ==================================================================
+    mean  `shape`, float64 0 before any sample
+    var   `shape`, float64 1 before the second sample: one sample tells nothing of the spread
+    count int              samples so far
+    ===== ================ ==================================================================
+    """
+
+    def __init__(self, shape: tuple[int, ...] = ()) -> None:
+        self.shape = tuple(shape)
+        self.count = 0
+        self.mean: Floats = np.zeros(self.shape)
+        self._squares: Floats = np.zeros(self.shape)  # sum of squared differences from the mean
+
+    @property
+    def var(self) -> Floats:
+        """Population variance (ddof 0), or 1 while fewer than two samples are known."""
+        return self._squares / self.count if self.count > 1 else np.ones(self.shape)
+
+    def update(self, x: Array, valid: Array | None = None) -> None:
+        """Take in the samples `x`, ``(N, *shape)``, whose `valid`, ``(N,)`` flags, is True.
+
+        Raises:
+            ValueError: a shape that does not match, or a flag that is neither 0 nor 1.
+        """
+        samples = _samples(x, self.shape)
+        mask = _mask(valid, samples.shape[:1])
+        self._merge(samples if mask is None else samples[mask])
+
+    def _merge(self, samples: Floats) -> None:
+        added = len(samples)
+        if added == 0:
+            return
+        total = self.count + added
+        mean = np.add.reduce(samples, axis=0) / added
+        spread = samples - mean
+        shift = mean - self.mean
+        squares = np.add.reduce(np.multiply(spread, spread, out=spread), axis=0)
+        # New arrays, so that a mean or variance read earlier stays what it was.
+        self.mean = self.mean + shift * (added / total)
+        self._squares = self._squares + squares + shift * shift * (self.count * added / total)
+        self.count = total
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return copies of all that `load_state` needs."""
+        return {
+            "count": np.array(self.count),
+            "mean": np.array(self.mean),
+            "squares": np.array(self._squares),
+        }
+
+    def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Continue from what `state` returned.
+
+        Raises:
+            ValueError: an entry is missing or has another shape.
+        """
+        count = int(_entry(state, "count", ()))
+        mean, squares = _entry(state, "mean", self.shape), _entry(state, "squares", self.shape)
+        self.count, self.mean, self._squares = count, mean, squares
+
+
+class ObservationNormalizer:
+    """Observations brought to mean 0 and variance 1: ``(obs - mean) / sqrt(var + epsilon)``, then clipped.
+
+    Calling it updates the statistics, unless `frozen`, and normalises with the updated ones.
+
+    ======= ================ ===========================================================
+    shape                    of one observation; all arrays are ``(N, *shape)``
+    clip    number > 0       results lie in [-clip, clip]
+    frozen  bool             set it to True to evaluate: calls then change no statistics
+    moments `RunningMeanStd` of the observations so far
+    ======= ================ ===========================================================
+    """
+
+    def __init__(self, shape: tuple[int, ...], *, clip: float = 10.0, epsilon: float = 1e-8) -> None:
+        self.moments = RunningMeanStd(shape)
+        self.clip = positive("clip", clip)
+        self.epsilon = positive("epsilon", epsilon)
+        self.frozen = False
+        self._scale: Floats | None = None  # sqrt(var + epsilon), until the moments change
+
+    def update(self, obs: Array, valid: Array | None = None) -> None:
+        """Take the valid rows of `obs` into the statistics; see `RunningMeanStd.update`."""
+        self.moments.update(obs, valid)
+        self._scale = None
+
+    def normalize(self, obs: Array, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
+        """Return `obs`, ``(N, *shape)``, normalised in float64, or written to `out` in the format that has."""
+        normalized = _samples(obs, self.moments.shape) - self.moments.mean
+        if self._scale is None:
+            self._scale = np.sqrt(self.moments.var + self.epsilon)
+        np.divide(normalized, self._scale, out=normalized)
+        _clip(normalized, self.clip)
+        if out is None:
+            return normalized
+        np.copyto(out, normalized, casting="same_kind")
+        return out
+
+    def __call__(self, obs: Array, valid: Array | None = None) -> npt.NDArray[Any]:
+        """Update with the valid rows, unless `frozen`, and normalise; invalid rows become 0."""
+        samples = _samples(obs, self.moments.shape)
+        mask = _mask(valid, samples.shape[:1])
+        if not self.frozen:
+            self.moments._merge(samples if mask is None else samples[mask])
+            self._scale = None
+        normalized = self.normalize(samples)
+        if mask is not None:
+            normalized[~mask] = 0.0
+        return normalized
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return copies of the statistics."""
+        return self.moments.state()
+
+    def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Continue from what `state` returned; see `RunningMeanStd.load_state`."""
+        self.moments.load_state(state)
+        self._scale = None
+
+
+class RewardScaler:
+    """Rewards divided by the standard deviation of the discounted return, so that returns vary by about 1.
+
+    Each environment has an accumulator ``G = gamma * G + r``. A call adds its rewards, takes G into the
+    statistics, divides the rewards by ``sqrt(var + epsilon)``, clips them to [-clip, clip], and then sets G to 0
+    where an episode was terminated or truncated. Invalid rows take part in none of it and get 0.
+    """
+
+    def __init__(self, num_envs: int, *, gamma: float, clip: float = 10.0, epsilon: float = 1e-8) -> None:
+        self.gamma = unit_interval("gamma", gamma)
+        self.clip = positive("clip", clip)
+        self.epsilon = positive("epsilon", epsilon)
+        self.moments = RunningMeanStd(())
+        self._discounted: Floats = np.zeros(num_envs)
+
+    def __call__(
+        self, rewards: Array, terminated: Array, truncated: Array, valid: Array | None = None
+    ) -> npt.NDArray[Any]:
+        """Return the scaled rewards of one step, float64; every argument is ``(num_envs,)``.
+
+        Raises:
+            ValueError: a shape that does not match, or a flag that is neither 0 nor 1.
+        """
+        shape = self._discounted.shape
+        scaled = _samples(rewards, ()).copy()
+        if scaled.shape != shape:
+            raise ValueError(f"rewards has shape {scaled.shape}, but shape {shape} is expected")
+        ended = _flags("terminated", terminated, shape) | _flags("truncated", truncated, shape)
+        mask = _mask(valid, shape)
+        following = self.gamma * self._discounted + scaled
+        if mask is None:
+            self.moments._merge(following)
+        else:
+            self.moments._merge(following[mask])
+            following = np.where(mask, following, self._discounted)
+            ended = ended & mask
+            scaled[~mask] = 0.0
+        np.copyto(following, 0.0, where=ended)
+        self._discounted = following
+        np.divide(scaled, math.sqrt(self.moments.var + self.epsilon), out=scaled)
+        _clip(scaled, self.clip)
+        return scaled
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return copies of the statistics and of every environment's accumulator."""
+        return {**self.moments.state(), "discounted": self._discounted.copy()}
+
+    def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Continue from what `state` returned.
+
+        Raises:
+            ValueError: an entry is missing or has another shape.
+        """
+        discounted = _entry(state, "discounted", self._discounted.shape)
+        self.moments.load_state(state)
+        self._discounted = discounted
+
+
+def _samples(x: Array, shape: tuple[int, ...]) -> Floats:
+    """Return `x`, which must be ``(N, *shape)``, as float64."""
+    array = x if type(x) is np.ndarray else read(x, framework_of(x)).array
+    if array.shape[1:] != shape or array.ndim == 0:
+        raise ValueError(f"expected samples of shape (N, {', '.join(map(str, shape))}), but got {array.shape}")
+    return array if array.dtype == np.float64 else array.astype(np.float64)
+
+
+def _flags(name: str, x: Array, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    array = x if type(x) is np.ndarray else read(x, framework_of(x)).array
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}, but shape {shape} is expected")
+    if array.dtype != np.bool_:
+        if not np.isin(array, (0, 1)).all():
+            raise ValueError(f"{name} must hold flags (True and False, or 0 and 1)")
+        array = np.equal(array, 1)
+    return array
+
+
+def _clip(x: Floats, limit: float) -> None:
+    # Two ufuncs: np.clip costs more than the rest of a step on a handful of environments.
+    np.minimum(x, limit, out=x)
+    np.maximum(x, -limit, out=x)
+
+
+def _entry(state: Mapping[str, npt.NDArray[Any]], name: str, shape: tuple[int, ...]) -> Floats:
+    if name not in state:
+        raise ValueError(f"the state lacks {name!r}; it has {sorted(state)}")
+    entry = np.array(state[name], dtype=np.float64)
+    if entry.shape != shape:
+        raise ValueError(f"{name} has shape {entry.shape} in the state, but shape {shape} is expected")
+    return entry
