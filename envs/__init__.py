@@ -1,0 +1,21 @@
+"""Many environments stepped at once, under one contract whatever Gymnasium's autoreset mode.
+
+`make_environments` takes an environment id, a callable that makes an environment, or a vector environment
+already built, and gives a `VectorEnvironments` whose `step` returns a `Step`.
+"""
+
+from __future__ import annotations
+
+from .contract import Step, VectorEnvironments, episode_seed
+from .spaces import check_spaces, flatten_observations, observation_size
+from .vector import make_environments
+
+__all__ = [
+    "Step",
+    "VectorEnvironments",
+    "check_spaces",
+    "episode_seed",
+    "flatten_observations",
+    "make_environments",
+    "observation_size",
+]

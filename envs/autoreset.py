@@ -1,0 +1,111 @@
+"""`VectorEnvironments` for each of Gymnasium's autoreset modes.
+
+The modes are described at https://gymnasium.farama.org/main/api/vector/autoreset/.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode
+
+from ..errors import EnvironmentFault
+from .contract import Array, Step, VectorEnvironments, episode_seed
+
+
+class DisabledAutoreset(VectorEnvironments):
+    """Environments that are reset here, each episode with its own seed."""
+
+    def step(self, actions: Array) -> Step:
+        """See `VectorEnvironments.step`."""
+        observations, rewards, terminated, truncated, _ = self._advance(actions)
+        self._check_rewards(rewards)
+        self._check_observations(observations)
+        if not np.count_nonzero(self._ended):
+            return Step(observations, observations, rewards, terminated, truncated, self._all_valid)
+        # The reset may write into the array that the step gave.
+        np.copyto(self._successors, observations)
+        observations = self._reset_ended()
+        return Step(observations, self._successors, rewards, terminated, truncated, self._all_valid)
+
+    def _reset_ended(self) -> Array:
+        seeds: list[int | None] = [None] * self.num_envs
+        for index in np.flatnonzero(self._ended).tolist():
+            if self._seeds_each:
+                seeds[index] = episode_seed(self._seed, index, self._episodes[index] + 1)
+            self._begin_episode(index, at=self._steps, seed=seeds[index])
+        try:
+            # Typed as one seed for all, though the vector environments of Gymnasium itself take a list.
+            seed: Any = seeds if self._seeds_each else None
+            observations = np.asarray(self._vector.reset(seed=seed, options={"reset_mask": self._ended.copy()})[0])
+        except Exception as error:
+            raise self._raised("reset", error) from error
+        self._check_observations(observations)
+        return observations
+
+
+class NextStepAutoreset(VectorEnvironments):
+    """Environments that use the step after an end to reset themselves; that step is no transition."""
+
+    def step(self, actions: Array) -> Step:
+        """See `VectorEnvironments.step`; rows that are not valid have reward 0 and end nothing."""
+        # What ended in the call before is reset in this one, also when a rollout ended in between.
+        valid = self.acting
+        any_reset = valid is not self._all_valid
+        if any_reset:
+            for index in np.flatnonzero(~valid).tolist():
+                self._begin_episode(index, at=self._steps + 1)
+        observations, rewards, terminated, truncated, _ = self._advance(actions)
+        if any_reset:
+            rewards = np.where(valid, rewards, 0.0)
+            terminated, truncated = terminated & valid, truncated & valid
+        self._check_rewards(rewards)
+        self._check_observations(observations)
+        self.acting = self._all_valid
+        if np.count_nonzero(self._ended):
+            self.acting = ~self._ended
+            self.acting.flags.writeable = False
+        return Step(observations, observations, rewards, terminated, truncated, valid)
+
+
+class SameStepAutoreset(VectorEnvironments):
+    """Environments that reset themselves within the step that ends an episode.
+
+    The final observation is taken from the step's information.  An environment that returns the same array
+    every time, changed in place, overwrites it there: Gymnasium keeps a reference and no copy.
+    """
+
+    def step(self, actions: Array) -> Step:
+        """See `VectorEnvironments.step`."""
+        observations, rewards, terminated, truncated, info = self._advance(actions)
+        self._check_rewards(rewards)
+        if not np.count_nonzero(self._ended):
+            self._check_observations(observations)
+            return Step(observations, observations, rewards, terminated, truncated, self._all_valid)
+        ended = np.flatnonzero(self._ended).tolist()
+        np.copyto(self._successors, observations)
+        for index in ended:
+            self._successors[index] = self._final_observation(index, info)
+        self._check_observations(self._successors)
+        for index in ended:
+            self._begin_episode(index, at=self._steps)
+        self._check_observations(observations)
+        return Step(observations, self._successors, rewards, terminated, truncated, self._all_valid)
+
+    def _final_observation(self, index: int, info: dict[str, Any]) -> Any:
+        final = info.get("final_obs")
+        present = info.get("_final_obs")
+        if final is None or final[index] is None or (present is not None and not present[index]):
+            raise EnvironmentFault(
+                f'{self.name}: the episode of environment {index} ended without an info["final_obs"], which '
+                f"the autoreset mode SAME_STEP requires, {self._place(index, self._steps)}"
+            )
+        return final[index]
+
+
+BY_MODE: dict[AutoresetMode, type[VectorEnvironments]] = {
+    AutoresetMode.DISABLED: DisabledAutoreset,
+    AutoresetMode.NEXT_STEP: NextStepAutoreset,
+    AutoresetMode.SAME_STEP: SameStepAutoreset,
+}

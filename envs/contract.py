@@ -1,0 +1,246 @@
+"""One contract over Gymnasium's three autoreset modes: a step gives its true successor in all of them."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium import Space
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
+from numpy.typing import NDArray
+
+from ..errors import EnvironmentFault
+from .workers import WorkerError, dead_worker, end_workers
+
+Array = NDArray[Any]
+
+
+class Step(NamedTuple):
+    """What one step of N environments gave.  The next call may reuse every array: copy what is kept.
+
+    ====================  ==========  ==================================================================
+    field                 shape       meaning
+    ====================  ==========  ==================================================================
+    `observations`        `(N, *O)`   what to act on next, after any reset
+    `next_observations`   `(N, *O)`   the true successor of the step; the same object as `observations`
+                                      when nothing was reset
+    `rewards`             `(N,)`      float64
+    `terminated`          `(N,)`      bool; the episode reached a terminal state
+    `truncated`           `(N,)`      bool; the episode was cut off; may be set together with `terminated`
+    `valid`               `(N,)`      bool, read only; False where the environment ignored the action and
+                                      was only reset, so that the row is no transition
+    ====================  ==========  ==================================================================
+    """
+
+    observations: Array
+    next_observations: Array
+    rewards: NDArray[np.float64]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
+
+
+def episode_seed(seed: int, index: int, episode: int) -> int:
+    """The seed of episode `episode` of environment `index`, both counted from 0, in a run seeded with `seed`.
+
+    It depends on nothing else, and is below 2**31 because simulators keep seeds in a C int.
+    """
+    sequence = np.random.SeedSequence(entropy=seed, spawn_key=(index, episode))
+    return int(sequence.generate_state(1)[0]) >> 1
+
+
+class VectorEnvironments(ABC):
+    """N environments stepped together; `make_environments` makes one.
+
+    Attributes:
+        name: the environment id, or the name of the callable or class that made the environments.
+        num_envs: N.
+        observation_space, action_space: those of one environment.
+        episode_seeds: the seed with which the current episode of each environment began; None where the
+            vector environment chose it, so that it is not known.
+        acting: `(N,)` bool, read only; False where the next step ignores its action and only resets the
+            environment.  It is the `valid` of that step.
+    """
+
+    acting: NDArray[np.bool_]
+
+    def __init__(self, vector: VectorEnv[Any, Any, Any], *, name: str, seed: int) -> None:
+        self.name = name
+        self.num_envs = vector.num_envs
+        self.observation_space: Space[Any] = vector.single_observation_space
+        self.action_space: Space[Any] = vector.single_action_space
+        self.episode_seeds: list[int | None] = [None] * self.num_envs
+        self._vector = vector
+        self._seed = seed
+        # Other vector environments take one seed for all of their episodes.
+        self._seeds_each = isinstance(vector.unwrapped, SyncVectorEnv | AsyncVectorEnv)
+        self._running = False
+        self._steps = 0  # calls of `step` since `reset`
+        self._began = [0] * self.num_envs  # the value of `_steps` at which the current episode began
+        self._episodes = [0] * self.num_envs  # how many episodes came before the current one
+        self._ended = np.zeros(self.num_envs, np.bool_)
+        self._all_valid = np.ones(self.num_envs, np.bool_)
+        self._all_valid.flags.writeable = False
+        self.acting = self._all_valid
+        shape = (self.num_envs, *(self.observation_space.shape or ()))
+        self._successors: Array = np.zeros(shape, self.observation_space.dtype)
+        self._zero_rewards = np.zeros(self.num_envs)
+        is_floating = self._successors.dtype.kind == "f"
+        self._zero_observations = np.zeros_like(self._successors) if is_floating else None
+
+    def reset(self) -> Array:
+        """Begins everything anew, with the first episode of every environment.
+
+        Returns:
+            The observations to act on, `(N, *O)`; the next call of `step` may reuse the array.
+
+        Raises:
+            EnvironmentFault: an environment raised, or gave an observation of a wrong shape or not finite.
+        """
+        self._steps = 0
+        self._began = [0] * self.num_envs
+        self._episodes = [0] * self.num_envs
+        self.acting = self._all_valid
+        seeds = [episode_seed(self._seed, index, 0) for index in range(self.num_envs)]
+        self.episode_seeds = [*seeds] if self._seeds_each else [None] * self.num_envs
+        try:
+            # Typed as one seed for all, though the vector environments of Gymnasium itself take a list.
+            seed: Any = seeds if self._seeds_each else seeds[0]
+            observations = np.asarray(self._vector.reset(seed=seed)[0])
+        except Exception as error:
+            raise self._raised("reset", error) from error
+        if observations.shape != self._successors.shape:
+            raise EnvironmentFault(
+                f"{self.name} gave observations of shape {observations.shape}, expected {self._successors.shape}"
+            )
+        self._check_observations(observations)
+        self._running = True
+        return observations
+
+    @abstractmethod
+    def step(self, actions: Array) -> Step:
+        """Takes one step in every environment and resets those whose episode ended.
+
+        Args:
+            actions: in the environment's own terms, and passed on as they are: `(N,)` int64 for a Discrete
+                action space (counted from its `start`), `(N, *A)` floating for a Box (within its bounds).
+
+        Raises:
+            EnvironmentFault: an environment raised, its process ended, or a reward or an observation is not
+                finite.
+            RuntimeError: `reset` was not called, or `close` was.
+        """
+
+    def close(self) -> None:
+        """Closes the environments and ends their processes, whatever happened; may be called again."""
+        self._running = False
+        if self._vector.unwrapped.closed:
+            return
+        try:
+            if isinstance(self._vector.unwrapped, AsyncVectorEnv):
+                end_workers(self._vector.unwrapped)
+            self._vector.close()
+        except Exception as error:
+            # Nothing depends on it any more, and an error that led here must not be hidden behind it.
+            message = f"{self.name} failed while closing: {_sentence(error)}"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+        finally:
+            self._vector.unwrapped.closed = True  # not every one says so itself, and a second close may fail
+
+    def __enter__(self) -> VectorEnvironments:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _advance(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
+        """One step of the vector environment; leaves in `_ended` where an episode ended."""
+        if not self._running:
+            raise RuntimeError(f"{self.name}: call reset() before step(); after close(), make the environments anew")
+        try:
+            observations, rewards, terminated, truncated, info = self._vector.step(actions)
+            observations, rewards = np.asarray(observations), np.asarray(rewards, np.float64)
+            np.logical_or(terminated, truncated, out=self._ended)
+        except Exception as error:
+            raise self._raised("step", error) from error
+        self._steps += 1
+        return observations, rewards, terminated, truncated, info
+
+    def _begin_episode(self, index: int, *, at: int, seed: int | None = None) -> None:
+        self._began[index] = at
+        self._episodes[index] += 1
+        self.episode_seeds[index] = seed
+
+    def _check_observations(self, observations: Array) -> None:
+        # One dot product: zero times anything finite is zero, and zero times nan or inf is nan.
+        # `vdot`, because `dot` warns of what is about to be refused.
+        zeros = self._zero_observations
+        if zeros is not None and np.vdot(zeros, observations) != 0.0:
+            self._refuse_non_finite("observation", observations)
+
+    def _check_rewards(self, rewards: Array) -> None:
+        if np.vdot(self._zero_rewards, rewards) != 0.0:
+            self._refuse_non_finite("reward", rewards)
+
+    def _refuse_non_finite(self, what: str, values: Array) -> None:
+        where = np.argwhere(~np.isfinite(values))
+        if len(where):
+            index, *element = where[0].tolist()
+            value = values[tuple(where[0])]
+            at = f" with {value} at {element}" if element else f" {value}"
+            raise EnvironmentFault(
+                f"{self.name}: environment {index} gave the {what}{at}, {self._place(index, self._steps)}"
+            )
+
+    def _raised(self, call: str, error: Exception) -> EnvironmentFault:
+        """The fault to raise in place of an exception that came out of the vector environment."""
+        index = _failing_environment(self._vector, error)
+        message = _sentence(error)
+        base = self._vector.unwrapped
+        if index is None and isinstance(base, AsyncVectorEnv) and isinstance(error, EOFError | OSError):
+            death = dead_worker(base)
+            if death is not None:
+                index, message = death[0], f"its worker process ended (exit code {death[1]})"
+        # A step that raised was not counted.
+        steps = self._steps + (call == "step")
+        if index is None:
+            return EnvironmentFault(f"{self.name} failed in {call} (step {steps} since the reset): {message}")
+        return EnvironmentFault(
+            f"{self.name}: environment {index} failed in {call}, {self._place(index, steps)}: {message}"
+        )
+
+    def _place(self, index: int, steps: int) -> str:
+        seed = self.episode_seeds[index]
+        return (
+            f"step {steps - self._began[index]} of its episode {self._episodes[index]} "
+            f"(step {steps} since the reset; episode seed {'unknown' if seed is None else seed})"
+        )
+
+
+def _sentence(error: Exception) -> str:
+    return str(error) if isinstance(error, WorkerError) else f"{type(error).__name__}: {error}"
+
+
+def _failing_environment(vector: VectorEnv[Any, Any, Any], error: Exception) -> int | None:
+    """The index of the environment that raised, where it can be told."""
+    if isinstance(error, WorkerError):
+        return error.index
+    base = vector.unwrapped
+    for index, pipe in enumerate(getattr(base, "parent_pipes", ())):
+        if pipe is None:  # how AsyncVectorEnv marks the worker whose exception it passes on
+            return index
+    # SyncVectorEnv calls its environments one by one: look for the one whose method is in the traceback.
+    environments = getattr(base, "envs", ())
+    trace = error.__traceback__
+    while trace is not None:
+        owner = trace.tb_frame.f_locals.get("self")
+        for index, environment in enumerate(environments):
+            if environment is owner:
+                return index
+        trace = trace.tb_next
+    return None
