@@ -1,0 +1,157 @@
+"""The seam: what a backend is given and what it gives back.
+
+NumPy arrays cross it and nothing else.  A backend owns the network's parameters, the loss and the
+optimizer; everything random, and everything that can be decided once, is decided on this side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .networks import NetworkSpec
+
+Array = NDArray[Any]
+
+LOG_RATIO_LIMIT = 20.0
+"""The log-ratio is clamped to +-this before it is exponentiated, so that no ratio is infinite."""
+
+ADAM_BETAS = (0.9, 0.999)
+
+
+class Minibatch(NamedTuple):
+    """Samples of one optimizer step, in the dtype of arithmetic; B samples.
+
+    ``advantages`` come as the loss uses them: normalised, where that is asked for, on this side of the seam.
+    """
+
+    observations: Array  # (B, observation_size)
+    actions: Array  # (B,) int64, or (B, action_size)
+    log_probs: Array  # (B,) of the actions when they were taken
+    advantages: Array  # (B,)
+    returns: Array  # (B,) value targets
+    values: Array  # (B,) when the actions were taken
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss.
+
+    ::
+
+    ratio       = exp(clamp(log_prob - old_log_prob, +-20))
+    policy_loss = -mean(min(ratio A, clip(ratio, 1 - clip_range, 1 + clip_range) A))
+    value_loss  = mean((value - return)^2) / 2, or with a value_clip_range the mean of the larger of that
+                  and the same with value clipped to within value_clip_range of the rollout's
+    loss        = policy_loss - entropy_coef * mean(entropy) + value_coef * value_loss
+    """
+
+    clip_range: float
+    value_clip_range: float | None = None
+    entropy_coef: float = 0.0
+    value_coef: float = 0.5
+
+
+class Evaluation(NamedTuple):
+    """Everything the loss is made of, without a step; arrays (B,)."""
+
+    log_prob: Array
+    ratio: Array
+    entropy: Array
+    value: Array
+    policy_loss: float
+    value_loss: float
+    loss: float
+
+
+class UpdateStats(NamedTuple):
+    """Debug variables of one optimizer step (37 details, core 12), measured before it.
+
+    ``old_approx_kl`` is mean(-log ratio) and ``approx_kl`` mean((ratio - 1) - log ratio), the estimator with
+    less variance (http://joschu.net/blog/kl-approx.html); ``clip_fraction`` is how many ratios lay outside the
+    clip range; ``grad_norm`` is the global norm before clipping.
+    """
+
+    loss: float
+    policy_loss: float
+    value_loss: float
+    entropy: float
+    old_approx_kl: float
+    approx_kl: float
+    clip_fraction: float
+    grad_norm: float
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """What a backend does.
+
+    State is a dict of arrays under canonical names (see `ppocore.networks`): each weight,
+    ``adam.m.<weight>`` and ``adam.v.<weight>`` as float32, and ``adam.step`` as int64.
+    """
+
+    name: ClassVar[str]
+    own_network: Any
+    """A network that the user brought, else None; it then keeps its own weights and acts through `forward`."""
+
+    def using_threads(self, threads: int) -> AbstractContextManager[None]:
+        """Limits the framework's own threads while it is entered, and leaves them as found."""
+
+    def forward(self, observations: Array) -> tuple[Array, Array]:
+        """Observations (B, O) to distribution parameters (B, P) and values (B,)."""
+
+    def evaluate(self, batch: Minibatch, objective: Objective) -> Evaluation:
+        """Every term of the loss, without a step."""
+
+    def gradients(self, batch: Minibatch, objective: Objective) -> dict[str, Array]:
+        """The gradient of the loss by weight name, before clipping."""
+
+    def update(
+        self, batch: Minibatch, objective: Objective, *, learning_rate: float, max_grad_norm: float | None
+    ) -> UpdateStats:
+        """One optimizer step: gradient * min(1, max_grad_norm / norm), then Adam.
+
+        Raises:
+            NonFiniteError: the loss or a gradient is not finite; nothing was changed.
+        """
+
+    def weights(self) -> dict[str, Array]:
+        """The weights alone, as float32 copies."""
+
+    def state(self) -> dict[str, Array]:
+        """The weights, Adam's moments and its step count: copies."""
+
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """Take over a state; weights alone are enough, the moments then start at zero."""
+
+
+class BackendFactory(Protocol):
+    """Makes a backend for a network: usually the backend's class."""
+
+    def __call__(self, spec: NetworkSpec, *, precision: str, adam_epsilon: float, device: str) -> Backend:
+        """The backend; `UsageError` where the device is not to be had."""
+
+
+class BackendActor:
+    """Acting through a backend's own forward pass, for networks that a `NetworkSpec` does not describe."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def load(self, weights: Mapping[str, Array]) -> None:
+        """Nothing: the backend acts with the weights it has."""
+
+    def policy(self, observations: Array) -> Array:
+        """Distribution parameters (B, P) for observations (B, O)."""
+        return self._backend.forward(observations)[0]
+
+    def values(self, observations: Array) -> Array:
+        """Values (B,) for observations (B, O), float32."""
+        chunks = range(0, len(observations), 4096)  # bounds the memory that a large rollout takes
+        values = [self._backend.forward(observations[start : start + 4096])[1] for start in chunks]
+        return np.concatenate(values).astype(np.float32)

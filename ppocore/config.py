@@ -1,0 +1,196 @@
+"""Every setting of a run, with its meaning and where its default comes from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import UsageError
+
+PRECISIONS = ("exact", "float32")
+ACTIVATIONS = ("tanh", "relu")
+VECTORIZATIONS = ("sync", "async", "vector")
+
+_DETAILS = "37 details"  # "The 37 Implementation Details of PPO" (Huang et al., ICLR Blog Track 2022)
+_PAPER = "arXiv:1707.06347"
+
+
+def _setting(default: Any, help: str, source: str) -> Any:
+    """A dataclass field that carries its own documentation."""
+    return field(default=default, metadata={"help": help, "source": source})
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Settings of a PPO run; immutable and checked when made.
+
+    ``config.replace(gamma=0.9)`` gives a changed copy.  Each field's help and the source of its default
+    are in ``dataclasses.fields(PPOConfig)[i].metadata`` and in ``docs/settings.md``.
+
+    Raises:
+        UsageError: (a `ValueError`) a value outside its range, naming the field and the range.
+        TypeError: a value of the wrong type.
+    """
+
+    total_steps: int = _setting(
+        500_000, "environment steps of the run; it ends before a rollout that would exceed them", _DETAILS
+    )
+    num_envs: int = _setting(8, "environments stepped side by side", _DETAILS + ", core 1")
+    num_steps: int = _setting(128, "steps of each environment in one rollout", _DETAILS + ", core 1")
+    update_epochs: int = _setting(4, "passes over each rollout", _DETAILS + ", core 6")
+    minibatch_size: int = _setting(256, "most samples in one optimizer step", _DETAILS + ", core 6")
+    learning_rate: float = _setting(2.5e-4, "Adam's step size", _DETAILS + ", core 3")
+    anneal_learning_rate: bool = _setting(
+        True, "lower the learning rate linearly to 0 over the run", _DETAILS + ", core 4"
+    )
+    adam_epsilon: float = _setting(1e-5, "Adam's epsilon", _DETAILS + ", core 3")
+    gamma: float = _setting(0.99, "discount factor", _PAPER + ", table 3")
+    gae_lambda: float = _setting(0.95, "lambda of generalized advantage estimation", "arXiv:1506.02438")
+    clip_range: float = _setting(0.2, "epsilon of the clipped surrogate: how far the ratio may move from 1", _PAPER)
+    anneal_clip_range: bool = _setting(False, "lower the clip range linearly to 0 over the run", _PAPER + ", table 5")
+    value_clip_range: float | None = _setting(
+        None, "how far the value may move from the rollout's (none: no value clipping)", _DETAILS + ", core 9"
+    )
+    entropy_coef: float = _setting(0.01, "weight of the entropy bonus", _PAPER + ", table 5")
+    value_coef: float = _setting(
+        0.5, "weight of the value loss, which is half the mean squared error", _DETAILS + ", core 10"
+    )
+    max_grad_norm: float | None = _setting(
+        0.5, "largest global norm of the gradient (none: no clipping)", _DETAILS + ", core 11"
+    )
+    target_kl: float | None = _setting(
+        None, "stop an iteration's updates once approx_kl exceeds this (none: never)", "Spinning Up"
+    )
+    normalize_advantages: bool = _setting(
+        True, "advantages of each minibatch to mean 0 and standard deviation 1", _DETAILS + ", core 7"
+    )
+    normalize_observations: bool = _setting(
+        False, "observations to running mean 0 and variance 1, clipped to +-10", _DETAILS + ", continuous 5-6"
+    )
+    normalize_rewards: bool = _setting(
+        False,
+        "divide rewards by the running standard deviation of discounted returns, clipped to +-10",
+        _DETAILS + ", continuous 7-8",
+    )
+    hidden_sizes: tuple[int, ...] = _setting((64, 64), "units of each hidden layer", _DETAILS)
+    activation: str = _setting("tanh", "activation of the hidden layers: tanh or relu", _DETAILS)
+    shared_trunk: bool = _setting(False, "one network with two heads instead of two networks", _DETAILS + ", core 13")
+    log_std_init: float = _setting(
+        0.0, "initial log standard deviation of continuous actions", _DETAILS + ", continuous 2"
+    )
+    precision: str = _setting(
+        "exact",
+        "exact: compute in float64, keep float32, the same bits on every backend; float32: faster",
+        "docs/exact-runs.md",
+    )
+    vectorization: str = _setting(
+        "sync",
+        "sync: one process; async: a process per environment; vector: the environment's own vector form",
+        "Gymnasium's make_vec",
+    )
+    threads: int = _setting(
+        1, "threads of the linear algebra library; 1 is fastest for small networks", "docs/performance.md"
+    )
+
+    def __post_init__(self) -> None:
+        """Check each field alone, then the fields together."""
+        _check_types(self)
+        for name in ("num_envs", "num_steps", "update_epochs", "minibatch_size", "total_steps", "threads"):
+            _require(self, name, getattr(self, name) >= 1, "at least 1")
+        for name in ("gamma", "gae_lambda"):
+            _require(self, name, 0.0 <= getattr(self, name) <= 1.0, "between 0 and 1")
+        for name in ("learning_rate", "adam_epsilon", "clip_range"):
+            _require(self, name, getattr(self, name) > 0.0, "greater than 0")
+        for name in ("value_clip_range", "max_grad_norm", "target_kl"):
+            value = getattr(self, name)
+            _require(self, name, value is None or value > 0.0, "greater than 0, or none")
+        for name in ("entropy_coef", "value_coef"):
+            _require(self, name, getattr(self, name) >= 0.0, "at least 0")
+        _require(self, "hidden_sizes", all(size >= 1 for size in self.hidden_sizes), "positive layer sizes")
+        _require(self, "log_std_init", abs(self.log_std_init) <= 20.0, "between -20 and 20")
+        for name, choices in (
+            ("precision", PRECISIONS),
+            ("activation", ACTIVATIONS),
+            ("vectorization", VECTORIZATIONS),
+        ):
+            _require(self, name, getattr(self, name) in choices, "one of " + ", ".join(choices))
+        if self.minibatch_size > self.rollout_size:
+            raise UsageError(
+                f"minibatch_size={self.minibatch_size} is larger than the rollout of num_envs={self.num_envs} x "
+                f"num_steps={self.num_steps} = {self.rollout_size} steps: lower it or collect more steps"
+            )
+        if self.total_steps < self.rollout_size:
+            raise UsageError(
+                f"total_steps={self.total_steps} is less than one rollout of num_envs={self.num_envs} x "
+                f"num_steps={self.num_steps} = {self.rollout_size} steps: raise it or collect fewer"
+            )
+
+    @property
+    def rollout_size(self) -> int:
+        """Steps in one rollout: ``num_envs * num_steps``."""
+        return self.num_envs * self.num_steps
+
+    def replace(self, **changes: Any) -> PPOConfig:
+        """A copy with some settings changed.
+
+        Raises:
+            UsageError: an unknown setting, or a value that does not pass the checks.
+        """
+        unknown = sorted(set(changes) - {f.name for f in dataclasses.fields(self)})
+        if unknown:
+            raise UsageError(f"PPOConfig has no setting {unknown[0]!r}: see docs/settings.md for the names")
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON can hold them."""
+        return {**dataclasses.asdict(self), "hidden_sizes": list(self.hidden_sizes)}
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, Any]) -> PPOConfig:
+        """The inverse of `to_dict`; unknown names are a `UsageError`."""
+        return cls().replace(**settings)
+
+
+def _require(config: PPOConfig, name: str, holds: bool, rule: str) -> None:
+    if not holds:
+        raise UsageError(f"{name}={getattr(config, name)!r} is out of range: it must be {rule}")
+
+
+def _check_types(config: PPOConfig) -> None:
+    """Numbers of the right kind; integers are turned into floats, and lists of sizes into tuples."""
+    for spec in dataclasses.fields(config):
+        value, kind = getattr(config, spec.name), str(spec.type)
+        if value is None and "None" in kind:
+            continue
+        if kind.startswith("tuple"):
+            one = _is_integer(value) or not isinstance(value, Iterable)
+            sizes = (value,) if one else tuple(value)
+            if not all(_is_integer(size) for size in sizes):
+                raise TypeError(f"{spec.name}={value!r} must be a sequence of integers")
+            object.__setattr__(config, spec.name, tuple(int(size) for size in sizes))
+        elif kind == "int":
+            if not _is_integer(value):
+                raise TypeError(f"{spec.name}={value!r} must be an integer")
+            object.__setattr__(config, spec.name, int(value))
+        elif kind.startswith("float"):
+            if not isinstance(value, numbers.Real) or isinstance(value, bool):
+                raise TypeError(f"{spec.name}={value!r} must be a number")
+            try:
+                number = float(value)
+            except OverflowError:
+                number = math.inf
+            if not math.isfinite(number):
+                raise UsageError(f"{spec.name}={value!r} must be finite")
+            object.__setattr__(config, spec.name, number)
+        elif kind == "bool" and not isinstance(value, bool):
+            raise TypeError(f"{spec.name}={value!r} must be True or False")
+        elif kind == "str" and not isinstance(value, str):
+            raise TypeError(f"{spec.name}={value!r} must be a string")
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

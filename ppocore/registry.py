@@ -1,0 +1,106 @@
+"""How a backend is found by name: built in, registered in this process, or by an installed package."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from difflib import get_close_matches
+from typing import NamedTuple
+
+from .backend import BackendFactory
+from .errors import MissingBackendError, UsageError
+
+ENTRY_POINT_GROUP = "ppocore.backends"
+
+
+class Framework(NamedTuple):
+    """What a built-in backend needs: a module, the distributions that provide it, the first version that will do."""
+
+    module: str
+    distributions: tuple[str, ...]
+    minimum: tuple[int, int]
+
+
+BUILT_IN = {
+    "numpy": "ppocore.backends.numpy_backend:NumpyBackend",
+    "torch": "ppocore.backends.torch_backend:TorchBackend",
+    "paddle": "ppocore.backends.paddle_backend:PaddleBackend",
+}
+FRAMEWORKS = {
+    "torch": Framework("torch", ("torch",), (2, 4)),
+    "paddle": Framework("paddle", ("paddlepaddle", "paddlepaddle-gpu"), (3, 0)),
+}
+_registered: dict[str, BackendFactory] = {}
+
+
+def register_backend(name: str, factory: BackendFactory) -> None:
+    """Make ``factory`` available under ``name``, in this process.
+
+    A package does the same for everyone who installs it with an entry point in the group ``ppocore.backends``:
+    ``name = "module:Class"``.
+
+    Raises:
+        TypeError: ``factory`` cannot be called.
+        UsageError: the name is taken.
+    """
+    if not callable(factory):
+        raise TypeError(f"the factory of backend {name!r} must be callable, not {type(factory).__name__}")
+    if name in available_backends():
+        raise UsageError(f"a backend named {name!r} exists already: choose another name")
+    _registered[name] = factory
+
+
+def available_backends() -> dict[str, str | None]:
+    """Every known backend, and for one that cannot be used here what to do about it; nothing is imported."""
+    names = [*BUILT_IN, *_entry_points(), *_registered]
+    return {name: _missing(name) for name in names}
+
+
+def backend_factory(name: str) -> BackendFactory:
+    """The factory registered under ``name``, imported now.
+
+    Raises:
+        UsageError: no such backend, with the names there are.
+        MissingBackendError: its framework is missing or too old, naming the extra to install.
+    """
+    known = available_backends()
+    if name not in known:
+        close = get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise UsageError(f"there is no backend {name!r}{hint} (there are: {', '.join(known)})")
+    if known[name] is not None:
+        raise MissingBackendError(f"backend {name!r} cannot be used: {known[name]}")
+    if name in _registered:
+        return _registered[name]
+    if name in BUILT_IN:
+        module, _, attribute = BUILT_IN[name].partition(":")
+        factory: BackendFactory = getattr(importlib.import_module(module), attribute)
+        return factory
+    loaded: BackendFactory = _entry_points()[name].load()
+    return loaded
+
+
+def _missing(name: str) -> str | None:
+    """What keeps a backend from being used here, and the remedy; None if nothing does."""
+    framework = FRAMEWORKS.get(name)
+    if framework is None:
+        return None
+    remedy = f"pip install 'ppocore[{name}]'"
+    if importlib.util.find_spec(framework.module) is None:
+        return f"{framework.module} is not installed: {remedy}"
+    for distribution in framework.distributions:
+        try:
+            version = importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        major, minor = (int(part) for part in version.split(".")[:2])
+        if (major, minor) < framework.minimum:
+            needed = ".".join(map(str, framework.minimum))
+            return f"{distribution} {version} is too old, {needed} is needed: {remedy}"
+    return None
+
+
+def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
+    found = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
+    return {point.name: point for point in found if point.name not in BUILT_IN}
