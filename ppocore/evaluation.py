@@ -1,0 +1,93 @@
+"""How good a policy is: whole episodes on environments of their own, normalizers frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .envs import make_environments
+from .errors import UsageError
+from .policy import Policy
+
+
+class EvaluationResult(NamedTuple):
+    """Returns of the episodes, in an order that depends on the seed alone."""
+
+    env: str
+    episode_returns: list[float]
+    episode_lengths: list[int]
+
+    def summary(self) -> dict[str, Any]:
+        """The result in one JSON object, as ``ppocore evaluate --json`` prints it."""
+        returns = np.array(self.episode_returns)
+        return {
+            "env": self.env,
+            "episodes": len(returns),
+            "mean_return": float(returns.mean()),
+            "std_return": float(returns.std()),
+            "min_return": float(returns.min()),
+            "max_return": float(returns.max()),
+        }
+
+
+def evaluate(
+    policy: Policy,
+    env: str | Callable[[], Any],
+    *,
+    episodes: int = 100,
+    seed: int = 0,
+    deterministic: bool = True,
+    env_kwargs: dict[str, Any] | None = None,
+) -> EvaluationResult:
+    """Run a policy for a number of whole episodes.
+
+    Each of several environments side by side runs its share of the episodes, fixed beforehand: taking the first
+    to finish would favour short ones.  Seeds are drawn from another stream than training's.
+
+    Args:
+        policy: what acts; its normalizer's statistics do not change.
+        env: an environment's id, or a callable that makes one.
+        episodes: how many.
+        seed: of the environments, and of the actions if they are sampled.
+        deterministic: the most probable actions instead of sampled ones.
+        env_kwargs: arguments for making the environment.
+
+    Raises:
+        UsageError: no such environment, no episodes, or spaces that are not the policy's.
+        EnvironmentFault: the environment failed.
+    """
+    if episodes < 1:
+        raise UsageError(f"episodes={episodes} must be at least 1")
+    num_envs = min(episodes, 10)
+    quota = np.array([episodes // num_envs + (i < episodes % num_envs) for i in range(num_envs)])
+    rng = np.random.default_rng([seed, 1])
+    returns: list[list[float]] = [[] for _ in range(num_envs)]
+    lengths: list[list[int]] = [[] for _ in range(num_envs)]
+    total, length = np.zeros(num_envs), np.zeros(num_envs, np.int64)
+    with make_environments(env, num_envs, seed=_EVALUATION_SEEDS + seed, env_kwargs=env_kwargs) as environments:
+        shape = environments.observation_space.shape
+        if shape != policy.observation_shape:
+            raise UsageError(
+                f"the policy takes observations of shape {policy.observation_shape} but {environments.name} gives "
+                f"{shape}: evaluate it on the environment it was trained on"
+            )
+        observations = environments.reset()
+        while (quota > 0).any():
+            step = environments.step(policy.act(observations, deterministic, rng=rng))
+            total += step.rewards
+            length += step.valid
+            for i in np.flatnonzero(step.terminated | step.truncated).tolist():
+                if quota[i] > 0:
+                    returns[i].append(float(total[i]))
+                    lengths[i].append(int(length[i]))
+                    quota[i] -= 1
+                total[i], length[i] = 0.0, 0
+            observations = step.observations
+        return EvaluationResult(environments.name, [*chain(*returns)], [*chain(*lengths)])
+
+
+_EVALUATION_SEEDS = 1 << 32
+"""Added to the seed, so that no evaluation meets an episode that training has met."""

@@ -1,0 +1,85 @@
+"""What a person sees while a run goes on: a live bar on a terminal, plain lines elsewhere, a summary at the end."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from ..trainer import TrainResult
+    from . import RunStart
+
+
+class ConsoleReporter:
+    """Writes to ``stream``, standard error by default, so that standard output stays free for results."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._bar: tqdm[Any] | None = None
+        self._live = self._stream.isatty()
+        self._total = 0
+
+    def begin(self, start: RunStart) -> None:
+        """Say what is about to run."""
+        config = start.config
+        where = "nowhere (no run directory)" if start.run_dir is None else str(start.run_dir)
+        self._write(
+            f"{start.env} on the {start.backend} backend, seed {start.seed}, {config.precision} precision: "
+            f"{config.total_steps:,} steps, {config.num_envs} environments x {config.num_steps} steps an iteration; "
+            f"writing to {where}"
+        )
+        self._total = config.total_steps
+        if self._live:
+            self._bar = tqdm(
+                total=config.total_steps,
+                unit=" steps",
+                unit_scale=True,
+                dynamic_ncols=True,
+                file=self._stream,
+                leave=False,
+                mininterval=0.1,
+            )
+
+    def iteration(self, metrics: dict[str, Any]) -> None:
+        """Move the bar on, or write a line."""
+        mean_return = _format(metrics["mean_return"])
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"return {mean_return} (last 100 episodes)", refresh=False)
+            self._bar.update(metrics["steps"] - self._bar.n)
+        else:
+            self._write(
+                f"iteration {metrics['iteration']:>5}  steps {metrics['steps']:>{len(str(self._total))}}  "
+                f"episodes {metrics['episodes']:>6}  return {mean_return:>9}  "
+                f"{metrics['steps_per_second']:>9,.0f} steps/s  {self._left(metrics)}"
+            )
+
+    def _left(self, metrics: dict[str, Any]) -> str:
+        seconds = (self._total - metrics["steps"]) / metrics["steps_per_second"]
+        return f"{tqdm.format_interval(max(seconds, 0.0))} left"
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def end(self, result: TrainResult) -> None:
+        """Say how the run went."""
+        how = "interrupted after" if result.interrupted else "done:"
+        self._write(
+            f"{how} {result.steps:,} steps, {result.episodes:,} episodes in {result.wall_seconds:.1f} s "
+            f"({result.steps / max(result.wall_seconds, 1e-9):,.0f} steps/s)"
+        )
+        self._write(f"mean return of the last 100 training episodes: {_format(result.mean_return)}")
+        if result.run_dir is not None:
+            self._write(f"policy saved in {result.run_dir}; try: ppocore evaluate {result.run_dir}")
+        self._write(f"fingerprint {result.fingerprint}")
+
+    def _write(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+
+
+def _format(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,0 +1,172 @@
+"""Collecting one rollout: act, step, remember; then judge the whole of it at once."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .actions import ActionAdapter
+from .buffer import RolloutBuffer
+from .distributions import Distribution
+from .envs import VectorEnvironments
+from .errors import NonFiniteError
+from .normalize import ObservationNormalizer, RewardScaler
+
+Array = NDArray[Any]
+
+
+class Actor(Protocol):
+    """What collecting needs of a network."""
+
+    def policy(self, observations: Array) -> Array:
+        """Distribution parameters (B, P); may be overwritten by the next call."""
+
+    def values(self, observations: Array) -> Array:
+        """Values (B,)."""
+
+
+class EpisodeStatistics:
+    """Returns and lengths of the episodes that ended, the last 100 of them and those of one rollout."""
+
+    def __init__(self, num_envs: int) -> None:
+        self.episodes = 0
+        self.last_returns: deque[float] = deque(maxlen=100)
+        self.last_lengths: deque[int] = deque(maxlen=100)
+        self.rollout_returns: list[float] = []
+        self._returns = np.zeros(num_envs)
+        self._lengths = np.zeros(num_envs, np.int64)
+
+    def begin_rollout(self) -> None:
+        """Forget the previous rollout's own list."""
+        self.rollout_returns = []
+
+    def add(self, rewards: Array, valid: Array, ended: Array, any_ended: bool) -> None:
+        """Count one step of all environments; rewards are the environment's own, 0 where not valid."""
+        self._returns += rewards
+        self._lengths += valid
+        if any_ended:
+            for i in np.flatnonzero(ended).tolist():
+                self.episodes += 1
+                self.rollout_returns.append(float(self._returns[i]))
+                self.last_returns.append(float(self._returns[i]))
+                self.last_lengths.append(int(self._lengths[i]))
+            self._returns[ended] = 0.0
+            self._lengths[ended] = 0
+
+    @property
+    def mean_return(self) -> float | None:
+        """Mean return of the last 100 episodes; None before the first has ended."""
+        return float(np.mean(self.last_returns)) if self.last_returns else None
+
+    @property
+    def mean_length(self) -> float | None:
+        """Mean length of the last 100 episodes; None before the first has ended."""
+        return float(np.mean(self.last_lengths)) if self.last_lengths else None
+
+
+class RolloutCollector:
+    """Fills a `RolloutBuffer` with the policy's own experience, carrying on where the last one ended.
+
+    The policy runs at every step on N observations; values are not needed until the end, so one pass over the
+    whole rollout gives them all.  The random numbers of a rollout are drawn at once.
+    """
+
+    def __init__(
+        self,
+        environments: VectorEnvironments,
+        distribution: Distribution,
+        buffer: RolloutBuffer,
+        rng: np.random.Generator,
+        *,
+        observation_normalizer: ObservationNormalizer | None = None,
+        reward_scaler: RewardScaler | None = None,
+    ) -> None:
+        self.environments = environments
+        self.buffer = buffer
+        self.statistics = EpisodeStatistics(environments.num_envs)
+        self._distribution = distribution
+        self._rng = rng
+        self._normalizer = observation_normalizer
+        self._scaler = reward_scaler
+        self._adapt = ActionAdapter(environments.action_space)
+        self._continuous = distribution.action_dtype.kind == "f"
+        self._observations = environments.reset()
+        size = distribution.parameter_size
+        self._parameters = np.zeros((buffer.num_steps, buffer.num_envs, size))
+
+    def collect(self, actor: Actor) -> int:
+        """Fill the buffer but for advantages and returns; the number of valid steps.
+
+        Raises:
+            EnvironmentFault: the environment failed or gave something that is not finite.
+            NonFiniteError: the policy has diverged.
+        """
+        buffer, environments, distribution = self.buffer, self.environments, self._distribution
+        noise = distribution.noise(self._rng, buffer.rewards.shape)
+        finals: list[tuple[int, Array, Array]] = []  # (row, environments, their final observations)
+        self.statistics.begin_rollout()
+        for t in range(buffer.num_steps):
+            inputs = buffer.observations[t]
+            self._observe(self._observations, inputs)
+            parameters = actor.policy(inputs)
+            self._parameters[t] = parameters
+            actions = distribution.sample(parameters, noise[t], buffer.actions[t])
+            if self._continuous and not np.isfinite(actions).all():
+                raise NonFiniteError(
+                    f"the policy's action {actions[~np.isfinite(actions)][0]} is not finite: the policy has "
+                    "diverged; lower the learning rate"
+                )
+            step = environments.step(self._adapt(actions))
+            buffer.terminated[t] = step.terminated
+            buffer.truncated[t] = step.truncated
+            buffer.valid[t] = step.valid
+            ended = step.terminated | step.truncated
+            any_ended = bool(ended.any())
+            self.statistics.add(step.rewards, step.valid, ended, any_ended)
+            if self._scaler is None:
+                buffer.rewards[t] = step.rewards
+            else:
+                buffer.rewards[t] = self._scaler(step.rewards, step.terminated, step.truncated, step.valid)
+            if any_ended and step.next_observations is not step.observations:
+                which = np.flatnonzero(ended)
+                finals.append((t, which, self._prepare(step.next_observations[which])))
+            self._observations = step.observations
+        self._judge(actor, finals)
+        return int(np.count_nonzero(buffer.valid))
+
+    def _observe(self, observations: Array, out: Array) -> None:
+        """What the policy sees of ``observations``: normalised with statistics that now include them."""
+        flat = observations.reshape(out.shape)
+        if self._normalizer is None:
+            np.copyto(out, flat, casting="unsafe")
+        else:
+            self._normalizer.update(flat, self.environments.acting)
+            out[...] = self._normalizer.normalize(flat)
+
+    def _prepare(self, observations: Array) -> Array:
+        """The same for observations that are only valued: the statistics stay as they are."""
+        flat = observations.reshape(len(observations), -1)
+        if self._normalizer is not None:
+            flat = self._normalizer.normalize(flat)
+        return flat.astype(np.float32)
+
+    def _judge(self, actor: Actor, finals: list[tuple[int, Array, Array]]) -> None:
+        """Log-probabilities, values, and the value of each step's true successor."""
+        buffer = self.buffer
+        steps, envs = buffer.rewards.shape
+        flat_actions = buffer.actions.reshape(steps * envs, *buffer.actions.shape[2:])
+        parameters = self._parameters.reshape(steps * envs, -1)
+        log_probs, _, _ = self._distribution.evaluate(parameters, flat_actions)
+        buffer.log_probs[...] = log_probs.reshape(steps, envs)
+        inputs = [buffer.observations.reshape(steps * envs, -1), self._prepare(self._observations)]
+        values = actor.values(np.concatenate(inputs + [final for _, _, final in finals]))
+        buffer.values[...] = values[: steps * envs].reshape(steps, envs)
+        # A step's successor is the next row's observation, except where a reset came between the two.
+        buffer.next_values[...] = values[envs : (steps + 1) * envs].reshape(steps, envs)
+        start = (steps + 1) * envs
+        for t, which, _ in finals:
+            buffer.next_values[t, which] = values[start : start + len(which)]
+            start += len(which)

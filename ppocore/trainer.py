@@ -1,0 +1,324 @@
+"""Proximal policy optimization, in the order of Algorithm 1 of arXiv:1707.06347.
+
+`Trainer.run` is the algorithm; the rest of the file makes what it needs and says how it went.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from .actions import ActionAdapter
+from .backend import BackendActor, BackendFactory, Objective, UpdateStats
+from .buffer import RolloutBuffer
+from .config import PPOConfig
+from .envs import VectorEnvironments, make_environments, observation_size
+from .errors import RunError, UsageError
+from .fingerprint import fingerprint
+from .networks import ActingNetwork, NetworkSpec, compute_dtype
+from .normalize import ObservationNormalizer, RewardScaler, explained_variance
+from .policy import Policy
+from .presets import preset
+from .registry import backend_factory
+from .reporting import Reporter, RunStart
+from .reporting.jsonl import MetricsFile
+from .rollout import RolloutCollector
+from .run_directory import RunDirectory
+from .schedules import annealed
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run gave.
+
+    Attributes:
+        policy: the trained policy; acts with NumPy alone.
+        fingerprint: SHA-256 over weights, moments and counters: equal for equal runs, on every backend.
+        history: one dict of metrics an iteration, as in ``metrics.jsonl``.
+        run_dir: where the run was written, or None.
+        interrupted: whether Ctrl-C ended it early.
+    """
+
+    policy: Policy
+    fingerprint: str
+    history: list[dict[str, Any]]
+    run_dir: Path | None
+    env: str
+    backend: str
+    seed: int
+    steps: int
+    iterations: int
+    episodes: int
+    mean_return: float | None
+    wall_seconds: float
+    interrupted: bool = False
+
+    def summary(self) -> dict[str, Any]:
+        """The run in one JSON object, as ``ppocore train --json`` prints it."""
+        return {
+            "env": self.env,
+            "backend": self.backend,
+            "seed": self.seed,
+            "steps": self.steps,
+            "iterations": self.iterations,
+            "episodes": self.episodes,
+            "mean_return": self.mean_return,
+            "steps_per_second": round(self.steps / self.wall_seconds, 1) if self.wall_seconds else None,
+            "wall_seconds": round(self.wall_seconds, 3),
+            "fingerprint": self.fingerprint,
+            "run_dir": None if self.run_dir is None else str(self.run_dir),
+        }
+
+
+def train(
+    env: str | Callable[[], Any] | Any,
+    config: PPOConfig | None = None,
+    *,
+    backend: str | BackendFactory = "numpy",
+    seed: int = 0,
+    device: str = "cpu",
+    run_dir: str | PathLike[str] | None = None,
+    reporters: Sequence[Reporter] = (),
+    env_kwargs: dict[str, Any] | None = None,
+) -> TrainResult:
+    """Train a policy with PPO.
+
+    Args:
+        env: an environment's id, a callable that makes one environment, or a Gymnasium ``VectorEnv``.
+        config: the settings; by default those known to work for the environment (`ppocore.presets`).
+        backend: a backend's name, or what makes one: a class, or a backend around a network of your own such as
+            ``TorchBackend(network=...)``.
+        seed: every random number of the run derives from it.
+        device: where the backend computes, ``cpu`` or ``cuda``.
+        run_dir: a new directory for the configuration, ``metrics.jsonl`` and the policy; None writes nothing.
+        reporters: told of the start, of every iteration and of the end; see `ppocore.reporting`.
+        env_kwargs: arguments for making the environment.
+
+    Returns:
+        The result.  After Ctrl-C it is that of the last whole iteration, with ``interrupted`` set.
+
+    Raises:
+        UsageError: (a `ValueError`) a setting, environment or backend that cannot be run; nothing was written.
+        RunError: the run began and could not go on; what it had is saved in ``run_dir``.
+    """
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+        raise TypeError(f"seed={seed!r} must be an integer")
+    if seed < 0:
+        raise UsageError(f"seed={seed} is negative: choose 0 or more")
+    config = preset(env) if config is None else config
+    factory = backend_factory(backend) if isinstance(backend, str) else backend
+    environments = make_environments(
+        env, config.num_envs, seed=int(seed), vectorization=config.vectorization, env_kwargs=env_kwargs
+    )
+    # What is not finite is found and named where it arises; NumPy's warnings would only precede the sentence.
+    with environments, threadpool_limits(limits=config.threads, user_api="blas"), np.errstate(all="ignore"):
+        trainer = Trainer(environments, config, factory, int(seed), device)
+        directory = None if run_dir is None else RunDirectory.create(run_dir)
+        with trainer.backend.using_threads(config.threads):
+            return trainer.run(directory, reporters)
+
+
+@dataclass
+class Counters:
+    """How far a run has come."""
+
+    steps: int = 0
+    iterations: int = 0
+    updates: int = 0
+    wall_seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Trainer:
+    """One run: its parts, and the loop over them.
+
+    Four random streams, all spawned from the seed: initial weights, actions, minibatches; the environments
+    derive theirs from the seed, their index and the episode.
+    """
+
+    def __init__(
+        self,
+        environments: VectorEnvironments,
+        config: PPOConfig,
+        factory: BackendFactory,
+        seed: int,
+        device: str = "cpu",
+    ) -> None:
+        self.config, self.seed, self.environments = config, seed, environments
+        adapter = ActionAdapter(environments.action_space)
+        self.spec = NetworkSpec(
+            observation_size=observation_size(environments.observation_space),
+            action_kind=adapter.kind,
+            action_size=adapter.size,
+            hidden_sizes=config.hidden_sizes,
+            activation=config.activation,
+            shared_trunk=config.shared_trunk,
+            log_std_init=config.log_std_init,
+        )
+        streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)]
+        weights_rng, actions_rng, self._minibatch_rng = streams
+        self.backend = factory(self.spec, precision=config.precision, adam_epsilon=config.adam_epsilon, device=device)
+        self._actor: ActingNetwork | BackendActor
+        if self.backend.own_network is None:
+            self.backend.load_state(self.spec.initial_weights(weights_rng))
+            self._actor = ActingNetwork(self.spec, config.precision)
+        else:
+            self._actor = BackendActor(self.backend)
+        self._actor.load(self.backend.weights())
+        distribution = self.spec.distribution()
+        self.buffer = RolloutBuffer(
+            config.num_steps,
+            config.num_envs,
+            self.spec.observation_size,
+            distribution.action_shape,
+            distribution.action_dtype,
+        )
+        self.normalizer = (
+            ObservationNormalizer((self.spec.observation_size,)) if config.normalize_observations else None
+        )
+        self.collector = RolloutCollector(
+            environments,
+            distribution,
+            self.buffer,
+            actions_rng,
+            observation_normalizer=self.normalizer,
+            reward_scaler=RewardScaler(config.num_envs, gamma=config.gamma) if config.normalize_rewards else None,
+        )
+        self.counters = Counters()
+        self._policy = self._make_policy()
+
+    def run(self, directory: RunDirectory | None = None, reporters: Sequence[Reporter] = ()) -> TrainResult:
+        """Collect, estimate, update, report; until one more rollout would exceed the steps asked for."""
+        config, counters = self.config, self.counters
+        learning_rate = annealed(config.learning_rate, config.anneal_learning_rate)
+        clip_range = annealed(config.clip_range, config.anneal_clip_range)
+        sinks: list[Reporter] = [*reporters]
+        interrupted = False
+        path = None if directory is None else directory.path
+        start = RunStart(self.environments.name, self.backend.name, self.seed, config, path)
+        if directory is not None:
+            directory.write_configuration(start)
+            sinks.append(MetricsFile(directory.metrics_path))
+        began = time.perf_counter()
+        try:
+            for sink in sinks:
+                sink.begin(start)
+            while counters.steps + config.rollout_size <= config.total_steps:
+                remaining = 1.0 - counters.steps / config.total_steps
+                objective = Objective(
+                    clip_range(remaining), config.value_clip_range, config.entropy_coef, config.value_coef
+                )
+                rate = learning_rate(remaining)
+                counters.steps += self.collector.collect(self._actor)
+                self.buffer.compute_advantages(gamma=config.gamma, lam=config.gae_lambda)
+                stats = self._update(objective, rate)
+                self._actor.load(self.backend.weights())
+                counters.iterations += 1
+                counters.updates += len(stats)
+                counters.wall_seconds = time.perf_counter() - began
+                metrics = self._metrics(objective, rate, stats)
+                counters.history.append(metrics)
+                self._policy = self._make_policy()
+                for sink in sinks:
+                    sink.iteration(metrics)
+        except KeyboardInterrupt:
+            interrupted = True
+        except RunError as error:
+            if directory is not None:
+                directory.write_policy(self._policy)
+                error.args = (f"{error}; the policy of the last whole iteration is saved in {directory.path}",)
+            raise
+        finally:
+            for sink in sinks:
+                sink.close()
+        if directory is not None:
+            directory.write_policy(self._policy)
+        result = self._result(directory, interrupted)
+        for sink in sinks:
+            sink.end(result)
+        return result
+
+    def _update(self, objective: Objective, learning_rate: float) -> list[UpdateStats]:
+        """The epochs over one rollout; the debug variables of every optimizer step that was made."""
+        config = self.config
+        made: list[UpdateStats] = []
+        for batch in self.buffer.minibatches(
+            config.minibatch_size,
+            self._minibatch_rng,
+            epochs=config.update_epochs,
+            normalize_advantages=config.normalize_advantages,
+            dtype=compute_dtype(config.precision),
+        ):
+            stats = self.backend.update(
+                batch, objective, learning_rate=learning_rate, max_grad_norm=config.max_grad_norm
+            )
+            made.append(stats)
+            if config.target_kl is not None and stats.approx_kl > config.target_kl:
+                break
+        return made
+
+    def _metrics(self, objective: Objective, learning_rate: float, stats: list[UpdateStats]) -> dict[str, Any]:
+        """One line of ``metrics.jsonl``: the debug variables are means over the iteration's optimizer steps."""
+        counters, episodes, buffer = self.counters, self.collector.statistics, self.buffer
+        means = np.mean(np.array(stats), axis=0).tolist() if stats else [None] * len(UpdateStats._fields)
+        explained = float(explained_variance(buffer.values, buffer.returns, buffer.valid))
+        return {
+            "iteration": counters.iterations,
+            "steps": counters.steps,
+            "updates": counters.updates,
+            "episodes": episodes.episodes,
+            "seconds": round(counters.wall_seconds, 4),
+            "steps_per_second": round(counters.steps / counters.wall_seconds, 1),
+            "mean_return": episodes.mean_return,
+            "mean_length": episodes.mean_length,
+            "episode_returns": episodes.rollout_returns,
+            "learning_rate": learning_rate,
+            "clip_range": objective.clip_range,
+            **dict(zip(UpdateStats._fields, means, strict=True)),
+            "explained_variance": explained if np.isfinite(explained) else None,
+            "fingerprint": self._fingerprint(),
+        }
+
+    def _fingerprint(self) -> str:
+        counters = self.counters
+        return fingerprint(
+            self.backend.state(),
+            {"steps": counters.steps, "iterations": counters.iterations, "updates": counters.updates},
+        )
+
+    def _make_policy(self) -> Policy:
+        """The policy as it is now: a copy, so that an interrupt never leaves half an update in it."""
+        return Policy(
+            self.spec,
+            self.backend.weights(),
+            ActionAdapter(self.environments.action_space),
+            self.environments.observation_space.shape or (),
+            None if self.normalizer is None else self.normalizer.state(),
+            network=self._actor if isinstance(self._actor, BackendActor) else None,
+        )
+
+    def _result(self, directory: RunDirectory | None, interrupted: bool) -> TrainResult:
+        counters, episodes = self.counters, self.collector.statistics
+        last = counters.history[-1] if counters.history else None
+        return TrainResult(
+            policy=self._policy,
+            fingerprint=last["fingerprint"] if last else self._fingerprint(),
+            history=counters.history,
+            run_dir=None if directory is None else directory.path,
+            env=self.environments.name,
+            backend=self.backend.name,
+            seed=self.seed,
+            steps=counters.steps,
+            iterations=counters.iterations,
+            episodes=last["episodes"] if last else episodes.episodes,
+            mean_return=last["mean_return"] if last else None,
+            wall_seconds=counters.wall_seconds,
+            interrupted=interrupted,
+        )
