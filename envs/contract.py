@@ -13,7 +13,7 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 from ..errors import EnvironmentFault
-from .workers import WorkerError, dead_worker, end_workers
+from .workers import FailedEnvironment, dead_worker, end_workers
 
 Array = NDArray[Any]
 
@@ -223,12 +223,12 @@ class VectorEnvironments(ABC):
 
 
 def _sentence(error: Exception) -> str:
-    return str(error) if isinstance(error, WorkerError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, FailedEnvironment) else f"{type(error).__name__}: {error}"
 
 
 def _failing_environment(vector: VectorEnv[Any, Any, Any], error: Exception) -> int | None:
     """The index of the environment that raised, where it can be told."""
-    if isinstance(error, WorkerError):
+    if isinstance(error, FailedEnvironment):
         return error.index
     base = vector.unwrapped
     for index, pipe in enumerate(getattr(base, "parent_pipes", ())):

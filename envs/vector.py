@@ -10,13 +10,14 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import DependencyNotInstalled
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 
 from ..errors import UsageError
 from .autoreset import BY_MODE
 from .contract import Step, VectorEnvironments, episode_seed
 from .registry import find_spec
 from .spaces import check_spaces
+from .stepping import LeanSyncVectorEnv
 from .workers import WorkerVectorEnv
 
 __all__ = ["Step", "VectorEnvironments", "episode_seed", "make_environments"]
@@ -121,8 +122,7 @@ def _build(env: object, num_envs: int, vectorization: str, kwargs: dict[str, Any
 def _several(makers: list[Callable[[], Environment]], vectorization: str) -> Vector:
     if vectorization == "async":
         return WorkerVectorEnv(makers)
-    # Without copies: the arrays are valid until the next call, which is what `Step` promises.
-    vector: SyncVectorEnv[Any, Any] = SyncVectorEnv(makers, copy=False, autoreset_mode=AutoresetMode.DISABLED)
+    vector = LeanSyncVectorEnv(makers)
     if len({id(environment) for environment in vector.envs}) < len(makers):
         raise UsageError("env returned the same environment twice; it must make a new one at each call")
     return vector

@@ -15,8 +15,8 @@ CLOSING_SECONDS = 10.0
 """How long the workers have to close their environments before they are terminated."""
 
 
-class WorkerError(Exception):
-    """What environment `index` raised in its worker process; the cause holds the worker's traceback."""
+class FailedEnvironment(Exception):
+    """What environment `index` did wrong; the cause holds a worker process's traceback, where there was one."""
 
     def __init__(self, index: int, message: str) -> None:
         super().__init__(message)
@@ -63,7 +63,7 @@ class WorkerVectorEnv(_AsyncVectorEnv):
                 reports[index] = (f"{kind.__name__}: {value}", trace)
         index = min(reports, default=failed[0])
         message, trace = reports.get(index, ("an exception that cannot be pickled", ""))
-        raise WorkerError(index, message) from (WorkerTraceback(trace) if trace else None)
+        raise FailedEnvironment(index, message) from (WorkerTraceback(trace) if trace else None)
 
     def close_extras(self, timeout: float | None = None, terminate: bool = False) -> None:
         """See `end_workers`; `timeout` in seconds, and none at all with `terminate`."""
