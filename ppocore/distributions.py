@@ -78,18 +78,17 @@ class Categorical:
 
     def evaluate(self, parameters: Array, actions: Array) -> tuple[Array, Array, Pullback]:
         """See `Distribution.evaluate`."""
-        log_p = log_softmax(parameters)
-        p = np.exp(log_p)
+        log_p, p = log_softmax(parameters.T)  # (n, B): a sum over few choices then runs along the samples
         p_log_p = p * log_p
-        entropy = -p_log_p.sum(axis=-1)
-        rows = np.arange(len(actions))
+        entropy = -p_log_p.sum(axis=0)
+        columns = np.arange(len(actions))
 
         def pullback(d_log_prob: Array, d_entropy: Array) -> Array:
-            gradient: Array = p * (-d_log_prob - d_entropy * entropy)[:, None] - p_log_p * d_entropy[:, None]
-            gradient[rows, actions] += d_log_prob
-            return gradient
+            gradient: Array = p * (-d_log_prob - d_entropy * entropy) - p_log_p * d_entropy
+            gradient[actions, columns] += d_log_prob
+            return gradient.T
 
-        return log_p[rows, actions], entropy, pullback
+        return log_p[actions, columns], entropy, pullback
 
 
 class DiagonalGaussian:
@@ -139,9 +138,12 @@ class DiagonalGaussian:
         return log_prob, total + self.size * (0.5 + _HALF_LOG_2PI), pullback
 
 
-def log_softmax(logits: Array) -> Array:
-    """``z - logsumexp(z)`` over the last axis, for logits of any size."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    log_probabilities: Array = shifted
-    return log_probabilities
+def log_softmax(logits: Array) -> tuple[Array, Array]:
+    """Log-probabilities ``z - logsumexp(z)`` and probabilities over the first axis, for logits of any size."""
+    shifted = np.ascontiguousarray(logits)
+    shifted = shifted - shifted.max(axis=0)
+    p = np.exp(shifted)
+    total = p.sum(axis=0)
+    shifted -= np.log(total)
+    p /= total
+    return shifted, p

@@ -39,15 +39,25 @@ def normalize(x: Array, valid: Array | None = None, epsilon: float = 1e-8) -> Ar
     array, precision = read(x, framework)
     numbers = array.astype(np.float64)
     mask = _mask(valid, numbers.shape)
-    result = np.zeros_like(numbers)
-    kept = numbers if mask is None else numbers[mask]
-    if kept.size and not _is_constant(kept):
-        scaled = (kept - kept.mean()) / (kept.std() + epsilon)
-        if mask is None:
-            result = scaled
-        else:
-            result[mask] = scaled
+    if mask is None:
+        result = _standardized(numbers, epsilon)
+    else:
+        result = np.zeros_like(numbers)
+        result[mask] = _standardized(numbers[mask], epsilon)
     return give_back(result, precision, x, framework)
+
+
+def _standardized(x: Floats, epsilon: float) -> Floats:
+    """`normalize` of numbers that are all valid; plain sums, since `mean` and `std` cost several times as much."""
+    if x.size == 0:
+        return x
+    mean = np.add.reduce(x, axis=None) / x.size
+    centred = x - mean
+    variance = float(np.add.reduce(centred * centred, axis=None)) / x.size
+    if variance <= (1e-12 * mean) ** 2 and _is_constant(x):  # else the rounding of the mean would be scaled up
+        return np.zeros_like(x)
+    standardized: Floats = centred / (math.sqrt(variance) + epsilon)
+    return standardized
 
 
 def explained_variance(values: Array, returns: Array, valid: Array | None = None) -> float:
