@@ -81,7 +81,8 @@ def log_prob_and_entropy(kind: str, parameters: Tensor, actions: Tensor) -> tupl
     Not by paddle's ``Categorical``: its ``log_prob`` takes logits for unnormalised probabilities.
     """
     if kind == "categorical":
-        log_p = F.log_softmax(parameters, axis=1)
+        # Not F.log_softmax: on the CPU it holds logits at 64 below the largest.
+        log_p = parameters - paddle.logsumexp(parameters, axis=1, keepdim=True)
         chosen = paddle.take_along_axis(log_p, actions.unsqueeze(1), axis=1).squeeze(1)
         return chosen, -(log_p.exp() * log_p).sum(1)
     mean, log_std = parameters.chunk(2, axis=1)
@@ -118,6 +119,8 @@ class PaddleBackend:
         adam_epsilon: float = 1e-5,
         device: str = "cpu",
     ) -> None:
+        if network is not None and not isinstance(network, nn.Layer):
+            raise UsageError(f"network={network!r} must be a paddle.nn.Layer")
         self.own_network = network
         if spec is None:
             if network is None:
@@ -129,8 +132,12 @@ class PaddleBackend:
         self._dtype = "float64" if self._exact else "float32"
         self._adam_epsilon = adam_epsilon
         self.network = PaddleNetwork(spec) if network is None else network
-        self.network.to(device=self._place, dtype=self._dtype)
-        self._parameters = {n: p for n, p in self.network.named_parameters() if not p.stop_gradient}
+        _convert(self.network, self._place, self._dtype)
+        found = dict(self.network.named_parameters())
+        names = spec.shapes() if network is None else found  # in canonical order, not in paddle's
+        self._parameters = {name: found[name] for name in names if not found[name].stop_gradient}
+        if not self._parameters:
+            raise UsageError("the network has no parameter to train: every one has stop_gradient set")
         with paddle.no_grad():
             self._flat = self._gather(self._parameters.values())
             self._first, self._second = (paddle.zeros_like(self._flat) for _ in range(2))
@@ -265,8 +272,12 @@ class PaddleBackend:
 
     def _check_outputs(self) -> None:
         """A user's network must give (B, P) and (B,); found out before anything is collected."""
-        with paddle.no_grad():
-            outputs = self.network(self._tensor(np.zeros((2, self.spec.observation_size))))
+        observations = np.zeros((2, self.spec.observation_size))
+        try:
+            with paddle.no_grad():
+                outputs = self.network(self._tensor(observations))
+        except Exception as error:
+            raise UsageError(f"the network fails on observations of shape {observations.shape}: {error}") from error
         check_outputs(outputs, 2, self.spec)
 
     def _named(self, flat: Tensor, dtype: str = "float32") -> dict[str, Array]:
@@ -295,6 +306,20 @@ class PaddleBackend:
         self._steps = adam.step
         with paddle.no_grad():
             self._scatter()
+
+
+def _convert(network: nn.Layer, place: Any, dtype: str) -> None:
+    """``network.to``, which by itself would turn whole numbers and flags into floating point, too."""
+    kept = [
+        (layer, name, buffer)
+        for layer in network.sublayers(include_self=True)
+        for name, buffer in layer.named_buffers(include_sublayers=False)
+        if not buffer.is_floating_point()
+    ]
+    copies = [buffer.clone() for _, _, buffer in kept]
+    network.to(device=place, dtype=dtype)
+    for (layer, name, _), copy in zip(kept, copies, strict=True):
+        setattr(layer, name, copy.to(place))
 
 
 def _place(device: str) -> Any:

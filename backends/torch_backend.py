@@ -105,6 +105,8 @@ class TorchBackend:
         adam_epsilon: float = 1e-5,
         device: str = "cpu",
     ) -> None:
+        if network is not None and not isinstance(network, nn.Module):
+            raise UsageError(f"network={network!r} must be a torch.nn.Module")
         self.own_network = network
         if spec is None:
             if network is None:
@@ -116,7 +118,11 @@ class TorchBackend:
         self._dtype = torch.float64 if self._exact else torch.float32
         self.network = TorchNetwork(spec) if network is None else network
         self.network.to(self._device, self._dtype)
-        self._parameters = {n: p for n, p in self.network.named_parameters() if p.requires_grad}
+        found = dict(self.network.named_parameters())
+        names = spec.shapes() if network is None else found  # in canonical order, not in torch's
+        self._parameters = {name: found[name] for name in names if found[name].requires_grad}
+        if not self._parameters:
+            raise UsageError("the network has no parameter to train: none requires a gradient")
         size = sum(p.numel() for p in self._parameters.values())
         self._flat = torch.zeros(size, dtype=self._dtype, device=self._device)
         self._flat.grad = torch.zeros_like(self._flat)
@@ -249,8 +255,12 @@ class TorchBackend:
 
     def _check_outputs(self) -> None:
         """A user's network must give (B, P) and (B,); found out before anything is collected."""
-        with torch.no_grad():
-            outputs = self.network(self._tensor(np.zeros((2, self.spec.observation_size))))
+        observations = np.zeros((2, self.spec.observation_size))
+        try:
+            with torch.no_grad():
+                outputs = self.network(self._tensor(observations))
+        except Exception as error:
+            raise UsageError(f"the network fails on observations of shape {observations.shape}: {error}") from error
         check_outputs(outputs, 2, self.spec)
 
     def _transposed(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The command line: ``ppocore train``, ``evaluate`` and ``backends``."""
+"""The command line: ``ppocore train``, ``evaluate``, ``compare``, ``backends`` and ``check-backend``."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit status (0 done, 1 a run that failed, 2 wrong use)."""
+    """Run a command; the exit status (0 done, 1 a run that failed or runs that part, 2 wrong use)."""
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
@@ -85,9 +85,31 @@ def _parser() -> argparse.ArgumentParser:
     _add_json(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
+    compare = commands.add_parser(
+        "compare",
+        help="say whether runs are equal, or where they part",
+        description="Hold runs against the first: equal after every iteration, or the first iteration and tensor "
+        "that differ. Exit status 1 if any part.",
+    )
+    compare.add_argument("paths", nargs="+", metavar="RUN", help="run directories, two or more")
+    _add_json(compare)
+    compare.set_defaults(run=_compare)
+
     backends = commands.add_parser("backends", help="list the backends", description="Which backends can be used here.")
     _add_json(backends)
     backends.set_defaults(run=_backends)
+
+    check = commands.add_parser(
+        "check-backend",
+        help="prove that a backend computes what the numpy one does",
+        description="Hold a backend against the numpy one, property by property (needs hypothesis). "
+        "Exit status 1 if any fails.",
+    )
+    check.add_argument("name", metavar="NAME", help="see ppocore backends")
+    check.add_argument("--examples", type=int, default=50, metavar="N", help="problems tried for each property (50)")
+    check.add_argument("--device", default="cpu", metavar="NAME", help="where the backend computes: cpu or cuda (cpu)")
+    _add_json(check)
+    check.set_defaults(run=_check_backend)
     return parser
 
 
@@ -113,7 +135,10 @@ def _add_settings(group: Any) -> None:
         else:
             base = kind.removesuffix(" | None")
             parse: Any = {"int": _whole_number, "float": float, "str": str}[base]
-            options |= {"type": _or_none(parse) if base != kind else parse, "metavar": base[0].upper()}
+            options |= {
+                "type": _or_none(parse) if base != kind else parse,
+                "metavar": {"int": "N", "float": "X", "str": "NAME"}[base],
+            }
         group.add_argument(*flags, help=f"{setting.metadata['help']} ({shown})".replace("%", "%%"), **options)
 
 
@@ -206,6 +231,21 @@ def _evaluate(options: argparse.Namespace) -> int:
             f"{result['episodes']} episodes (from {result['min_return']:.2f} to {result['max_return']:.2f})"
         )
     return DONE
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from .comparison import compare
+
+    comparison = compare(options.paths)
+    print(json.dumps(comparison.summary()) if options.json else "\n".join(comparison.lines()))
+    return DONE if comparison.equal else FAILED
+
+
+def _check_backend(options: argparse.Namespace) -> int:
+    from .testing.command import check_backend_command
+
+    passed = check_backend_command(options.name, examples=options.examples, device=options.device, as_json=options.json)
+    return DONE if passed else FAILED
 
 
 def _backends(options: argparse.Namespace) -> int:

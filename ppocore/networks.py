@@ -128,10 +128,9 @@ def check_outputs(outputs: Any, rows: int, spec: NetworkSpec) -> None:
         raise UsageError("the network must return a pair: distribution parameters (B, P) and values (B,)")
     expected = {"distribution parameters": (rows, spec.distribution().parameter_size), "values": (rows,)}
     for (name, shape), output in zip(expected.items(), outputs, strict=True):
-        if tuple(output.shape) != shape:
-            raise UsageError(
-                f"the network's {name} have shape {tuple(output.shape)} for {rows} observations, expected {shape}"
-            )
+        found = tuple(output.shape) if hasattr(output, "shape") else f"none, being of type {type(output).__name__},"
+        if found != shape:
+            raise UsageError(f"the network's {name} have shape {found} for {rows} observations, expected {shape}")
 
 
 ACTIVATION_FUNCTIONS: dict[str, Callable[[Array, Array], object]] = {

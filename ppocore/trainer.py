@@ -21,7 +21,7 @@ from .buffer import RolloutBuffer
 from .config import PPOConfig
 from .envs import VectorEnvironments, make_environments, observation_size
 from .errors import RunError, UsageError
-from .fingerprint import fingerprint
+from .fingerprint import Digests, digests
 from .networks import ActingNetwork, NetworkSpec, compute_dtype
 from .normalize import ObservationNormalizer, RewardScaler, explained_variance
 from .policy import Policy
@@ -238,6 +238,8 @@ class Trainer:
         finally:
             for sink in sinks:
                 sink.close()
+            if self.backend.own_network is not None:  # the policy acts through it: no unfinished iteration may stay
+                self.backend.load_state(self._policy.weights)
         if directory is not None:
             directory.write_policy(self._policy)
         result = self._result(directory, interrupted)
@@ -283,12 +285,12 @@ class Trainer:
             "clip_range": objective.clip_range,
             **dict(zip(UpdateStats._fields, means, strict=True)),
             "explained_variance": explained if np.isfinite(explained) else None,
-            "fingerprint": self._fingerprint(),
+            **self._digests()._asdict(),
         }
 
-    def _fingerprint(self) -> str:
+    def _digests(self) -> Digests:
         counters = self.counters
-        return fingerprint(
+        return digests(
             self.backend.state(),
             {"steps": counters.steps, "iterations": counters.iterations, "updates": counters.updates},
         )
@@ -309,7 +311,7 @@ class Trainer:
         last = counters.history[-1] if counters.history else None
         return TrainResult(
             policy=self._policy,
-            fingerprint=last["fingerprint"] if last else self._fingerprint(),
+            fingerprint=last["fingerprint"] if last else self._digests().fingerprint,
             history=counters.history,
             run_dir=None if directory is None else directory.path,
             env=self.environments.name,

@@ -1,0 +1,177 @@
+"""Whether runs are equal to the bit: the same settings and seed on every backend, run long and often.
+
+    python benchmarks/fingerprints.py                          every case, seeds 0 to 9, 100,000 steps a run
+    python benchmarks/fingerprints.py --cases discrete --seeds 0 1 2 --steps 20000
+    python benchmarks/fingerprints.py --json                   the last line is one JSON object
+
+Every run is a process of its own on one thread, so that nothing one framework leaves behind reaches another.  The
+runs of a case and seed are held against those of the first backend with `ppocore.comparison`, after every
+iteration.  A cell of the table says ``equal``, or at which iteration and in which tensor they part, and from where
+on they are equal again.  The table is markdown.  A line for each run goes to standard error as it ends.  Exit
+status 0 if all runs ended with equal fingerprints, else 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ppocore import PPOConfig, available_backends, train
+from ppocore.comparison import compare
+from ppocore.presets import preset
+
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+# Of a size that leaves many roundings to go wrong: 1,552 to 15,600 optimizer steps in 100,000 environment steps.
+NORMALIZED = {
+    "num_envs": 8,
+    "num_steps": 128,
+    "minibatch_size": 128,
+    "update_epochs": 8,
+    "learning_rate": 3e-4,
+    "normalize_observations": True,
+    "normalize_rewards": True,
+}
+SHARED = {
+    "num_envs": 8,
+    "num_steps": 128,
+    "minibatch_size": 256,
+    "shared_trunk": True,
+    "activation": "relu",
+    "value_clip_range": 0.2,
+}
+
+
+class Case(NamedTuple):
+    """An environment, what is changed of its preset or of the defaults, and how the table calls it."""
+
+    env: str
+    label: str
+    changes: dict[str, Any]
+    from_preset: bool = True
+
+    def config(self, steps: int) -> PPOConfig:
+        """The settings of a run of ``steps``."""
+        base = preset(self.env) if self.from_preset else PPOConfig()
+        return base.replace(**self.changes, total_steps=steps)
+
+
+CASES = {
+    "discrete": Case("CartPole-v1", "CartPole-v1, its preset", {}),
+    "continuous": Case("Pendulum-v1", "Pendulum-v1, its preset", {}),
+    "normalized": Case("Pendulum-v1", "Pendulum-v1, observations and rewards normalized", NORMALIZED, False),
+    "shared": Case("CartPole-v1", "CartPole-v1, shared relu trunk, value clipping", SHARED, False),
+}
+
+
+class Run(NamedTuple):
+    """One of the runs to make."""
+
+    case: str
+    seed: int
+    backend: str
+
+    def path(self, root: Path) -> Path:
+        """Its run directory."""
+        return root / f"{self.case}-{self.seed}-{self.backend}"
+
+
+def child(case: str, seed: int, backend: str, steps: int, path: str) -> None:
+    """Make one run in this process and print what it took."""
+    result = train(CASES[case].env, CASES[case].config(steps), backend=backend, seed=seed, run_dir=path)
+    print(json.dumps({**result.summary(), "updates": result.history[-1]["updates"]}))
+
+
+def measure(run: Run, steps: int, root: Path) -> dict[str, Any]:
+    """Make one run in a process of its own."""
+    command = [sys.executable, __file__, "--child", *map(str, run), str(steps), str(run.path(root))]
+    environment = {**os.environ, **THREADS}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    summary: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    print(
+        f"{run.case:<11} seed {run.seed:<3} {run.backend:<8} {summary['updates']:>6} updates "
+        f"{summary['wall_seconds']:>6.1f} s  {summary['fingerprint'][:16]}",
+        file=sys.stderr,
+        flush=True,
+    )
+    return summary
+
+
+class Verdict(NamedTuple):
+    """What a cell of the table says, and whether the runs were the same after every iteration and at the end."""
+
+    cell: str
+    throughout: bool
+    at_the_end: bool
+
+
+def verdict(case: str, seed: int, backends: list[str], root: Path) -> Verdict:
+    """Hold the other backends' runs against the first's."""
+    result = compare([Run(case, seed, backend).path(root) for backend in backends])
+    where: dict[str, list[str]] = {}
+    for backend, parting in zip(backends[1:], result.partings, strict=True):
+        if parting is not None:
+            tensor = ", ".join([*parting.counters, *parting.tensors[:1]])
+            where.setdefault(f"iteration {parting.iteration}, {tensor}; {parting.outcome}", []).append(backend)
+    cell = "; ".join(f"{' and '.join(names)} at {place}" for place, names in where.items())
+    return Verdict(cell or "equal", result.equal, len({run.fingerprint for run in result.runs}) == 1)
+
+
+def table(verdicts: dict[str, dict[int, Verdict]], updates: dict[str, int], seeds: list[int]) -> str:
+    """Markdown: a row a case, a column a seed, and how many seeds were equal."""
+    lines = [
+        "| case | optimizer steps | "
+        + " | ".join(f"seed {seed}" for seed in seeds)
+        + " | equal throughout | at the end |",
+        "|" + "---|" * (len(seeds) + 4),
+    ]
+    for case, row in verdicts.items():
+        cells = " | ".join(row[seed].cell for seed in seeds)
+        counts = [sum(getattr(v, name) for v in row.values()) for name in ("throughout", "at_the_end")]
+        counted = " | ".join(f"{count} of {len(row)}" for count in counts)
+        lines.append(f"| {CASES[case].label} | {updates[case]:,} | {cells} | {counted} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Make every run, compare, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=100_000)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)), metavar="N")
+    parser.add_argument("--backends", nargs="+", metavar="NAME", help="by default all that can be used here")
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=CASES)
+    parser.add_argument("--jobs", type=int, default=1, help="runs at the same time")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        case, seed, backend, steps, path = options.child
+        child(case, int(seed), backend, int(steps), path)
+        return 0
+    backends = options.backends or [name for name, missing in available_backends().items() if missing is None]
+    if len(backends) < 2:
+        parser.error(f"there is nothing to compare with {' '.join(backends)}: install another backend's framework")
+    runs = [Run(case, seed, name) for case in options.cases for seed in options.seeds for name in backends]
+    with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor(options.jobs) as pool:
+        root = Path(directory)
+        summaries = list(pool.map(lambda run: measure(run, options.steps, root), runs))
+        verdicts = {
+            case: {seed: verdict(case, seed, backends, root) for seed in options.seeds} for case in options.cases
+        }
+    updates = {run.case: summary["updates"] for run, summary in zip(runs, summaries, strict=True)}
+    print(f"{options.steps:,} steps a run on {', '.join(backends)}\n\n{table(verdicts, updates, options.seeds)}")
+    if options.json:
+        made = [{"case": run.case, **summary} for run, summary in zip(runs, summaries, strict=True)]
+        found = {case: {seed: v._asdict() for seed, v in row.items()} for case, row in verdicts.items()}
+        print(json.dumps({"steps": options.steps, "backends": backends, "verdicts": found, "runs": made}))
+    return 0 if all(v.at_the_end for row in verdicts.values() for v in row.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
