@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ppocore.backend import ADAM_BETAS, LOG_RATIO_LIMIT, Evaluation, Minibatch, Objective, UpdateStats
+from ppocore.backend import ADAM_BETAS, LOG_RATIO_LIMIT, Evaluation, Minibatch, Objective, UpdateStats, gradient_grid
 from ppocore.errors import NonFiniteError, UsageError
 from ppocore.networks import NetworkSpec, compute_dtype
 from ppocore.state import AdamState, from_state, not_finite, to_state
@@ -57,7 +57,7 @@ class NumpyBackend:
         self._exact = self._stored if dtype == np.float32 else self._stored.astype(dtype)
         self._gradient, self._scratch, self._step_size = (np.zeros(size, dtype) for _ in range(3))
         self._steps = 0
-        self._adam_epsilon = adam_epsilon
+        self._adam_epsilon, self._grid = adam_epsilon, gradient_grid(adam_epsilon)
         self._network = NumpyNetwork(spec, self._exact[0], self._gradient)
         self._layout = self._network.layout
         self._distribution = spec.distribution()
@@ -100,7 +100,10 @@ class NumpyBackend:
             if not isfinite(terms.loss + grad_norm):
                 raise self._not_finite(terms)
             if max_grad_norm is not None and grad_norm > max_grad_norm:
-                self._gradient *= max_grad_norm / grad_norm
+                self._gradient *= max_grad_norm / float(np.float32(grad_norm))
+            if self._exact is not self._stored:
+                self._gradient += self._grid
+                self._gradient -= self._grid
             self._adam(learning_rate)
             return terms.stats(grad_norm)
 
@@ -116,7 +119,7 @@ class NumpyBackend:
         np.multiply(g, g, out=scratch)
         v += np.multiply(scratch, 1.0 - beta2, out=scratch)
         np.sqrt(v, out=scratch)
-        scratch /= sqrt(1.0 - beta2**self._steps)
+        scratch *= 1.0 / sqrt(1.0 - beta2**self._steps)
         scratch += self._adam_epsilon
         np.divide(m, scratch, out=step)
         step *= learning_rate / (1.0 - beta1**self._steps)

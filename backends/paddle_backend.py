@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from paddle import Tensor, nn
 from paddle.nn import functional as F
 
-from ppocore.backend import ADAM_BETAS, LOG_RATIO_LIMIT, Evaluation, Minibatch, Objective, UpdateStats
+from ppocore.backend import ADAM_BETAS, LOG_RATIO_LIMIT, Evaluation, Minibatch, Objective, UpdateStats, gradient_grid
 from ppocore.errors import NonFiniteError, UsageError
 from ppocore.networks import NetworkSpec, check_outputs
 from ppocore.state import AdamState, from_state, not_finite, to_state
@@ -130,7 +130,7 @@ class PaddleBackend:
         self._place = _place(device)
         self._exact = precision == "exact"
         self._dtype = "float64" if self._exact else "float32"
-        self._adam_epsilon = adam_epsilon
+        self._adam_epsilon, self._grid = adam_epsilon, gradient_grid(adam_epsilon)
         self.network = PaddleNetwork(spec) if network is None else network
         _convert(self.network, self._place, self._dtype)
         found = dict(self.network.named_parameters())
@@ -191,7 +191,9 @@ class PaddleBackend:
             if not isfinite(stats.loss + stats.grad_norm):
                 raise self._not_finite(batch, loss, gradient)
             if max_grad_norm is not None and stats.grad_norm > max_grad_norm:
-                gradient = gradient * (max_grad_norm / stats.grad_norm)
+                gradient = gradient * (max_grad_norm / float(np.float32(stats.grad_norm)))
+            if self._exact:
+                gradient = gradient + self._grid - self._grid
             self._adam(gradient, learning_rate)
             self._round()
             self._scatter()
@@ -203,7 +205,7 @@ class PaddleBackend:
         self._steps += 1
         self._first = self._first * beta1 + gradient * (1.0 - beta1)
         self._second = self._second * beta2 + gradient * gradient * (1.0 - beta2)
-        root = self._second.sqrt() / sqrt(1.0 - beta2**self._steps) + self._adam_epsilon
+        root = self._second.sqrt() * (1.0 / sqrt(1.0 - beta2**self._steps)) + self._adam_epsilon
         self._flat = self._flat - self._first / root * (learning_rate / (1.0 - beta1**self._steps))
 
     def _round(self) -> None:

@@ -1,4 +1,4 @@
-"""PPO's network, loss and optimizer in PyTorch: modules, autograd and `torch.optim.Adam`.
+"""PPO's network, loss and optimizer in PyTorch: modules and autograd, and Adam in the few lines that it is.
 
 All weights and gradients are views into two flat tensors, which the module's parameters share: clipping, Adam and
 the rounding of exact mode are then single operations, whatever the number of layers.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
-from math import isfinite
+from math import isfinite, sqrt
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
-from ppocore.backend import ADAM_BETAS, LOG_RATIO_LIMIT, Evaluation, Minibatch, Objective, UpdateStats
+from ppocore.backend import ADAM_BETAS, LOG_RATIO_LIMIT, Evaluation, Minibatch, Objective, UpdateStats, gradient_grid
 from ppocore.errors import NonFiniteError, UsageError
 from ppocore.networks import NetworkSpec, check_outputs
 from ppocore.state import AdamState, from_state, not_finite, to_state
@@ -132,8 +132,9 @@ class TorchBackend:
             self._flat[place] = parameter.data.reshape(-1)
             parameter.data = self._flat[place].view_as(parameter)
             parameter.grad = self._flat.grad[place].view_as(parameter)
-        self._optimizer = torch.optim.Adam([self._flat], betas=ADAM_BETAS, eps=adam_epsilon, foreach=False)
-        self._reset_moments()
+        self._first, self._second = torch.zeros_like(self._flat), torch.zeros_like(self._flat)
+        self._steps = 0
+        self._adam_epsilon, self._grid = adam_epsilon, gradient_grid(adam_epsilon)
         self._round()
         if network is not None:
             self._check_outputs()
@@ -189,11 +190,25 @@ class TorchBackend:
         if not isfinite(stats.loss + stats.grad_norm):
             raise self._not_finite(batch, loss)
         if max_grad_norm is not None and stats.grad_norm > max_grad_norm:
-            gradient.mul_(max_grad_norm / stats.grad_norm)
-        self._optimizer.param_groups[0]["lr"] = learning_rate
-        self._optimizer.step()
+            gradient.mul_(max_grad_norm / float(np.float32(stats.grad_norm)))
+        if self._exact:
+            gradient.add_(self._grid).sub_(self._grid)
+        self._adam(learning_rate)
         self._round()
         return stats
+
+    def _adam(self, learning_rate: float) -> None:
+        """Algorithm 1 of arXiv:1412.6980, epsilon added to the bias-corrected root.
+
+        In the same operations as on the other backends, which `torch.optim.Adam` fuses and orders in its own way.
+        """
+        beta1, beta2 = ADAM_BETAS
+        self._steps += 1
+        m, v, g = self._first, self._second, self._flat.grad
+        m.mul_(beta1).add_(g * (1.0 - beta1))
+        v.mul_(beta2).add_((g * g).mul_(1.0 - beta2))
+        root = v.sqrt().mul_(1.0 / sqrt(1.0 - beta2**self._steps)).add_(self._adam_epsilon)
+        self._flat.sub_(torch.div(m, root).mul_(learning_rate / (1.0 - beta1**self._steps)))
 
     def _loss(self, batch: Minibatch, objective: Objective) -> dict[str, Tensor]:
         """The terms of the loss, by name; see `ppocore.backend.Objective`."""
@@ -228,16 +243,8 @@ class TorchBackend:
     def _round(self) -> None:
         """Exact mode keeps float32: round weights and moments."""
         if self._exact:
-            moments = self._optimizer.state[self._flat]
-            for tensor in (self._flat, moments["exp_avg"], moments["exp_avg_sq"]):
+            for tensor in (self._flat, self._first, self._second):
                 tensor.copy_(tensor.to(torch.float32))
-
-    def _reset_moments(self) -> None:
-        self._optimizer.state[self._flat] = {
-            "step": torch.tensor(0.0),
-            "exp_avg": torch.zeros_like(self._flat),
-            "exp_avg_sq": torch.zeros_like(self._flat),
-        }
 
     def _tensor(self, array: Array) -> Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
@@ -280,29 +287,22 @@ class TorchBackend:
         pieces = [a.T if self._transposed(name) else a for name, a in ((n, arrays[n]) for n in self._parameters)]
         flat.copy_(torch.from_numpy(np.concatenate([piece.reshape(-1) for piece in pieces])))
 
-    @property
-    def _steps(self) -> int:
-        return int(self._optimizer.state[self._flat]["step"])
-
     def weights(self) -> dict[str, Array]:
         """The weights alone, as float32 copies."""
         return self._named(self._flat)
 
     def state(self) -> dict[str, Array]:
         """The weights, Adam's moments and its step count: copies."""
-        moments = self._optimizer.state[self._flat]
-        weights, first, second = map(self._named, (self._flat, moments["exp_avg"], moments["exp_avg_sq"]))
+        weights, first, second = map(self._named, (self._flat, self._first, self._second))
         return to_state(AdamState(weights, first, second, self._steps))
 
     def load_state(self, state: Mapping[str, Array]) -> None:
         """Take over a state; weights alone are enough, the moments then start at zero."""
         shapes = {name: tuple(p.shape) for name, p in self._parameters.items()}
         adam = from_state(state, {n: s[::-1] if self._transposed(n) else s for n, s in shapes.items()})
-        moments = self._optimizer.state[self._flat]
-        self._fill(self._flat, adam.weights)
-        self._fill(moments["exp_avg"], adam.first)
-        self._fill(moments["exp_avg_sq"], adam.second)
-        moments["step"].fill_(adam.step)
+        for flat, part in zip((self._flat, self._first, self._second), adam[:3], strict=True):
+            self._fill(flat, part)
+        self._steps = adam.step
 
 
 def _device(device: str) -> torch.device:

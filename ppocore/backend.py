@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from math import floor, log2
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -22,6 +23,17 @@ LOG_RATIO_LIMIT = 20.0
 """The log-ratio is clamped to +-this before it is exponentiated, so that no ratio is infinite."""
 
 ADAM_BETAS = (0.9, 0.999)
+
+
+def gradient_grid(adam_epsilon: float) -> float:
+    """What exact mode adds to and takes from each element of the clipped gradient, which rounds it to a multiple of g.
+
+    ``g`` is the power of two at or below 1/128 of Adam's epsilon: what is lost is too small to move a weight.  Sums
+    over a minibatch differ between frameworks by about 1e-16 of their largest term, whatever is left of them after
+    cancellation; a grid in absolute terms is where those differences end.  After it there are only additions,
+    products, quotients and roots of single elements, which IEEE 754 defines to the bit.
+    """
+    return 1.5 * 2.0 ** (52 + floor(log2(adam_epsilon / 128.0)))
 
 
 class Minibatch(NamedTuple):

@@ -1,6 +1,7 @@
 """The NumPy backend's optimizer step and state, against torch's Adam and by hand."""
 
 import math
+import struct
 
 import numpy as np
 import pytest
@@ -39,6 +40,15 @@ def norm(gradients):
     return math.sqrt(math.fsum(float(x) ** 2 for g in gradients.values() for x in g.ravel()))
 
 
+def clipped(gradients, max_grad_norm, epsilon):
+    """What Adam is given: the gradient times min(1, c / norm), on exact mode's grid of a 128th of epsilon or less."""
+    spacing = max(2.0**k for k in range(-80, 20) if 2.0**k <= epsilon / 128)
+    factor = 1.0
+    if max_grad_norm is not None and (length := norm(gradients)) > max_grad_norm:
+        factor = max_grad_norm / float(np.float32(length))
+    return {name: np.rint(factor * g / spacing) * spacing for name, g in gradients.items()}
+
+
 class TorchAdam:
     """torch.optim.Adam in float64 on weights and moments that are rounded to float32 after every step."""
 
@@ -69,21 +79,60 @@ class TorchAdam:
         return {**state, "adam.step": np.array(steps.pop(), np.int64)}
 
 
-@pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("max_grad_norm", [None, 0.05])
-def test_many_updates_end_in_the_weights_and_moments_of_torchs_adam_to_the_bit(seed, max_grad_norm):
+class ScalarAdam:
+    """Algorithm 1 of Adam on Python floats, one number at a time; its state is rounded to float32 by `struct`."""
+
+    def __init__(self, weights, epsilon):
+        self.epsilon, self.steps = epsilon, 0
+        self.numbers = {name: [[float(x), 0.0, 0.0] for x in w.ravel()] for name, w in weights.items()}
+        self.shapes = {name: w.shape for name, w in weights.items()}
+
+    def step(self, gradients, learning_rate):
+        self.steps += 1
+        for name, numbers in self.numbers.items():
+            for number, g in zip(numbers, gradients[name].ravel().tolist(), strict=True):
+                weight, m, v = number
+                m = 0.9 * m + (1.0 - 0.9) * g
+                v = 0.999 * v + (1.0 - 0.999) * (g * g)
+                root = math.sqrt(v) * (1.0 / math.sqrt(1.0 - 0.999**self.steps)) + self.epsilon
+                weight -= m / root * (learning_rate / (1.0 - 0.9**self.steps))
+                number[:] = (struct.unpack("f", struct.pack("f", x))[0] for x in (weight, m, v))
+
+    def state(self):
+        state = {"adam.step": np.array(self.steps, np.int64)}
+        for column, prefix in enumerate(("", "adam.m.", "adam.v.")):
+            for name, numbers in self.numbers.items():
+                column_of = np.array([number[column] for number in numbers], np.float32)
+                state[prefix + name] = column_of.reshape(self.shapes[name])
+        return state
+
+
+def run_beside(reference_class, seed, max_grad_norm):
+    """The states of the backend and of a reference after 40 updates on the same gradients."""
     spec = NetworkSpec(3, ["categorical", "gaussian"][seed % 2], 2, (6, 5), shared_trunk=seed % 3 == 0)
     weights, steps = batches(spec, seed, count=40)
-    backend, reference = loaded_backend(spec, weights, adam_epsilon=1e-5), TorchAdam(weights, epsilon=1e-5)
+    backend, reference = loaded_backend(spec, weights, adam_epsilon=1e-5), reference_class(weights, epsilon=1e-5)
     for k, batch in enumerate(steps):
         learning_rate = 3e-3 * (1.0 - k / len(steps))
-        gradients = backend.gradients(batch, OBJECTIVE)
-        factor = 1.0 if max_grad_norm is None else min(1.0, max_grad_norm / norm(gradients))
-        reference.step({name: factor * g for name, g in gradients.items()}, learning_rate)
+        reference.step(clipped(backend.gradients(batch, OBJECTIVE), max_grad_norm, 1e-5), learning_rate)
         step(backend, batch, learning_rate, max_grad_norm)
-    state = backend.state()
-    assert all(np.any(state[name] != weight) for name, weight in weights.items())
-    assert_states_equal(state, reference.state())
+    assert all(np.any(backend.state()[name] != weight) for name, weight in weights.items())
+    return backend.state(), reference.state()
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("max_grad_norm", [None, 0.05])
+def test_many_updates_end_in_the_weights_and_moments_of_adam_by_hand_to_the_bit(seed, max_grad_norm):
+    state, reference = run_beside(ScalarAdam, seed, max_grad_norm)
+    assert_states_equal({name: state[name] for name in reference}, reference)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_many_updates_end_in_the_weights_of_torchs_adam(seed):
+    """Torch interpolates and fuses, so that last bits differ; measured, by 1.9e-9 at most."""
+    state, reference = run_beside(TorchAdam, seed, 0.05)
+    for name, expected in reference.items():
+        np.testing.assert_allclose(state[name], expected, rtol=0.0, atol=4e-9, err_msg=name)
 
 
 @settings(deadline=None, max_examples=60)
@@ -92,13 +141,11 @@ def test_the_first_step_is_adams_with_the_gradient_scaled_by_min_1_c_over_norm(p
     backend = problem.backend(adam_epsilon=1e-3)
     gradients = backend.gradients(problem.batch, problem.objective)
     norm_before = norm(gradients)
-    factor = min(1.0, max_grad_norm / norm_before) if norm_before else 1.0
     stats = backend.update(problem.batch, problem.objective, learning_rate=learning_rate, max_grad_norm=max_grad_norm)
     assert stats.grad_norm == pytest.approx(norm_before, rel=1e-12, abs=1e-300)
     state = backend.state()
     assert state["adam.step"] == 1
-    for name, gradient in gradients.items():
-        g = factor * gradient
+    for name, g in clipped(gradients, max_grad_norm, 1e-3).items():
         # m / (1 - 0.9) = g and v / (1 - 0.999) = g^2, so the first step is learning_rate g / (|g| + epsilon)
         moved = problem.weights[name] - learning_rate * g / (np.abs(g) + 1e-3)
         tiny = np.finfo(np.float32).smallest_subnormal
