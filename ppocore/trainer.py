@@ -262,7 +262,8 @@ class Trainer:
                 batch, objective, learning_rate=learning_rate, max_grad_norm=config.max_grad_norm
             )
             made.append(stats)
-            if config.target_kl is not None and stats.approx_kl > config.target_kl:
+            # Rounded, so that backends that differ in the last bits decide alike.
+            if config.target_kl is not None and float(np.float32(stats.approx_kl)) > config.target_kl:
                 break
         return made
 
