@@ -233,7 +233,10 @@ class Trainer:
         except RunError as error:
             if directory is not None:
                 directory.write_policy(self._policy)
-                error.args = (f"{error}; the policy of the last whole iteration is saved in {directory.path}",)
+                error.args = (
+                    f"{error}; the policy of the last whole iteration is saved in {path}: to go on, mend the cause "
+                    "and train again in another run directory",
+                )
             raise
         finally:
             for sink in sinks:
