@@ -6,6 +6,7 @@ gathered into one flat tensor, so that clipping, Adam and the rounding of exact 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
@@ -13,15 +14,18 @@ from math import isfinite, sqrt
 from typing import Any, ClassVar
 
 import numpy as np
-import paddle
 from numpy.typing import NDArray
-from paddle import Tensor, nn
-from paddle.nn import functional as F
 
 from ppocore.backend import ADAM_BETAS, LOG_RATIO_LIMIT, Evaluation, Minibatch, Objective, UpdateStats, gradient_grid
 from ppocore.errors import NonFiniteError, UsageError
 from ppocore.networks import NetworkSpec, check_outputs
 from ppocore.state import AdamState, from_state, not_finite, to_state
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "No ccache found")  # said at import; it concerns who compiles extensions
+    import paddle
+    from paddle import Tensor, nn
+    from paddle.nn import functional as F
 
 Array = NDArray[Any]
 
