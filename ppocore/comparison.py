@@ -56,14 +56,15 @@ class RecordedRun:
 def _read_line(line: bytes, where: str) -> dict[str, Any]:
     """One line of ``metrics.jsonl``, or a sentence."""
     try:
-        row = json.loads(line)
+        loaded = json.loads(line)
     except ValueError as error:  # bytes that are no text are one, too
         raise UsageError(f"{where} is not valid JSON: was it cut off or edited?") from error
+    row: dict[str, Any] = loaded if isinstance(loaded, dict) else {}
     kinds = {"iteration": int, **dict.fromkeys(_COUNTERS, int), "fingerprint": str, "tensors": dict}
     for name, kind in kinds.items():
-        if not isinstance(row, dict) or not isinstance(row.get(name), kind):
+        if not isinstance(row.get(name), kind):
             raise UsageError(f"{where} is not an iteration's metrics: {name!r} is missing or of the wrong type")
-    return row  # type: ignore[no-any-return]  # the loop has seen that it is a dict
+    return row
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from .actions import ActionAdapter
@@ -152,11 +153,11 @@ class Trainer:
         device: str = "cpu",
     ) -> None:
         self.config, self.seed, self.environments = config, seed, environments
-        adapter = ActionAdapter(environments.action_space)
+        self._adapter = ActionAdapter(environments.action_space)
         self.spec = NetworkSpec(
             observation_size=observation_size(environments.observation_space),
-            action_kind=adapter.kind,
-            action_size=adapter.size,
+            action_kind=self._adapter.kind,
+            action_size=self._adapter.size,
             hidden_sizes=config.hidden_sizes,
             activation=config.activation,
             shared_trunk=config.shared_trunk,
@@ -192,7 +193,7 @@ class Trainer:
             reward_scaler=RewardScaler(config.num_envs, gamma=config.gamma) if config.normalize_rewards else None,
         )
         self.counters = Counters()
-        self._policy = self._make_policy()
+        self._policy = self._make_policy(self.backend.weights())
 
     def run(self, directory: RunDirectory | None = None, reporters: Sequence[Reporter] = ()) -> TrainResult:
         """Collect, estimate, update, report; until one more rollout would exceed the steps asked for."""
@@ -219,13 +220,14 @@ class Trainer:
                 counters.steps += self.collector.collect(self._actor)
                 self.buffer.compute_advantages(gamma=config.gamma, lam=config.gae_lambda)
                 stats = self._update(objective, rate)
-                self._actor.load(self.backend.weights())
+                weights = self.backend.weights()
+                self._actor.load(weights)
                 counters.iterations += 1
                 counters.updates += len(stats)
                 counters.wall_seconds = time.perf_counter() - began
                 metrics = self._metrics(objective, rate, stats)
                 counters.history.append(metrics)
-                self._policy = self._make_policy()
+                self._policy = self._make_policy(weights)
                 for sink in sinks:
                     sink.iteration(metrics)
         except KeyboardInterrupt:
@@ -299,12 +301,12 @@ class Trainer:
             {"steps": counters.steps, "iterations": counters.iterations, "updates": counters.updates},
         )
 
-    def _make_policy(self) -> Policy:
+    def _make_policy(self, weights: Mapping[str, NDArray[Any]]) -> Policy:
         """The policy as it is now: a copy, so that an interrupt never leaves half an update in it."""
         return Policy(
             self.spec,
-            self.backend.weights(),
-            ActionAdapter(self.environments.action_space),
+            weights,
+            self._adapter,
             self.environments.observation_space.shape or (),
             None if self.normalizer is None else self.normalizer.state(),
             network=self._actor if isinstance(self._actor, BackendActor) else None,
