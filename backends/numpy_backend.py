@@ -14,11 +14,21 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ppocore.backend import ADAM_BETAS, LOG_RATIO_LIMIT, Evaluation, Minibatch, Objective, UpdateStats, gradient_grid
+from ppocore.backend import (
+    ADAM_BETAS,
+    Evaluation,
+    Minibatch,
+    Objective,
+    OptimizerStep,
+    UpdateStats,
+    adam_factors,
+    gradient_grid,
+)
 from ppocore.errors import NonFiniteError, UsageError
 from ppocore.networks import NetworkSpec, compute_dtype
 from ppocore.state import AdamState, from_state, not_finite, to_state
 
+from .numpy_loss import Loss
 from .numpy_network import Layout, NumpyNetwork
 
 Array = NDArray[Any]
@@ -61,6 +71,8 @@ class NumpyBackend:
         self._network = NumpyNetwork(spec, self._exact[0], self._gradient)
         self._layout = self._network.layout
         self._distribution = spec.distribution()
+        self._held = 0
+        self._critic = self._layout.critic_elements()
 
     def using_threads(self, threads: int) -> AbstractContextManager[None]:
         """The linear algebra library's threads are all that NumPy has, and the trainer limits those."""
@@ -73,7 +85,7 @@ class NumpyBackend:
 
     def evaluate(self, batch: Minibatch, objective: Objective) -> Evaluation:
         """Every term of the loss, without a step."""
-        terms = _Loss(self, batch, objective)
+        terms = self._loss(batch, objective)
         return Evaluation(
             terms.log_prob,
             terms.ratio,
@@ -82,56 +94,83 @@ class NumpyBackend:
             terms.policy_loss,
             terms.value_loss,
             terms.loss,
+            terms.kl,
         )
 
     def gradients(self, batch: Minibatch, objective: Objective) -> dict[str, Array]:
         """The gradient of the loss by weight name, before clipping."""
-        _Loss(self, batch, objective).backward()
+        self._loss(batch, objective).backward()
         return self._copies(self._gradient)
 
-    def update(
-        self, batch: Minibatch, objective: Objective, *, learning_rate: float, max_grad_norm: float | None
-    ) -> UpdateStats:
+    def update(self, batch: Minibatch, objective: Objective, step: OptimizerStep) -> UpdateStats:
         """One optimizer step; see `ppocore.backend.Backend.update`."""
         with np.errstate(all="ignore"):  # what is not finite is found and named here, not warned of
-            terms = _Loss(self, batch, objective)
+            terms = self._loss(batch, objective)
             terms.backward()
             grad_norm = sqrt(float(self._gradient.dot(self._gradient)))
             if not isfinite(terms.loss + grad_norm):
                 raise self._not_finite(terms)
-            if max_grad_norm is not None and grad_norm > max_grad_norm:
-                self._gradient *= max_grad_norm / float(np.float32(grad_norm))
+            self._clip(step, grad_norm)
             if self._exact is not self._stored:
                 self._gradient += self._grid
                 self._gradient -= self._grid
-            self._adam(learning_rate)
+            kept = self._exact[:, ~self._critic] if step.hold_actor else None
+            self._steps += 1
+            self._held += step.hold_actor
+            self._adam(step)
+            if kept is not None:
+                self._exact[:, ~self._critic] = kept
+            if self._exact is not self._stored:
+                np.copyto(self._stored, self._exact, casting="same_kind")
+                np.copyto(self._exact, self._stored)
             return terms.stats(grad_norm)
 
-    def _adam(self, learning_rate: float) -> None:
+    def _loss(self, batch: Minibatch, objective: Objective) -> Loss:
+        return Loss(self._network, self._distribution, batch, objective)
+
+    def _clip(self, step: OptimizerStep, grad_norm: float) -> None:
+        """Hold the gradient's norm, or each optimizer's, to what is allowed; in place."""
+        limit, gradient = step.max_grad_norm, self._gradient
+        if limit is None:
+            return
+        if not step.separate:
+            if grad_norm > limit:
+                gradient *= limit / float(np.float32(grad_norm))
+            return
+        for part in (self._critic, ~self._critic):
+            own = gradient[part]
+            norm = sqrt(float(own.dot(own)))
+            if norm > limit:
+                gradient[part] = own * (limit / float(np.float32(norm)))
+
+    def _adam(self, how: OptimizerStep) -> None:
         """Algorithm 1 of arXiv:1412.6980, epsilon added to the bias-corrected root; in place."""
         weights, m, v = self._exact
         g, scratch, step = self._gradient, self._scratch, self._step_size
         beta1, beta2 = ADAM_BETAS
-        self._steps += 1
+        critic, actor = adam_factors(how, self._steps, self._held)
+        scale: Any
+        rate: Any
+        scale, rate = critic
+        if actor != critic:
+            pairs = zip(critic, actor, strict=True)
+            scale, rate = (np.where(self._critic, *pair).astype(g.dtype) for pair in pairs)
         m *= beta1
         m += np.multiply(g, 1.0 - beta1, out=scratch)
         v *= beta2
         np.multiply(g, g, out=scratch)
         v += np.multiply(scratch, 1.0 - beta2, out=scratch)
         np.sqrt(v, out=scratch)
-        scratch *= 1.0 / sqrt(1.0 - beta2**self._steps)
+        scratch *= scale
         scratch += self._adam_epsilon
         np.divide(m, scratch, out=step)
-        step *= learning_rate / (1.0 - beta1**self._steps)
+        step *= rate
         weights -= step
-        if self._exact is not self._stored:
-            np.copyto(self._stored, self._exact, casting="same_kind")
-            np.copyto(self._exact, self._stored)
 
-    def _not_finite(self, terms: _Loss) -> NonFiniteError:
+    def _not_finite(self, terms: Loss) -> NonFiniteError:
         batch = terms.batch
         tensors = {
-            **batch._asdict(),
+            **batch.arrays(),
             "policy output": terms.parameters,
             "value output": terms.values,
             "ratio": terms.ratio,
@@ -146,11 +185,11 @@ class NumpyBackend:
     def state(self) -> dict[str, Array]:
         """The weights, Adam's moments and its step count: copies."""
         weights, first, second = map(self._copies, self._stored)
-        return to_state(AdamState(weights, first, second, self._steps))
+        return to_state(AdamState(weights, first, second, self._steps, self._held))
 
     def load_state(self, state: Mapping[str, Array]) -> None:
         """Take over a state; weights alone are enough, the moments then start at zero."""
-        *parts, self._steps = from_state(state, self.spec.shapes())
+        *parts, self._steps, self._held = from_state(state, self.spec.shapes())
         for row, part in zip(self._stored, parts, strict=True):
             for name, view in self._layout.named(row).items():
                 np.copyto(view, part[name], casting="same_kind")
@@ -158,71 +197,3 @@ class NumpyBackend:
 
     def _copies(self, flat: Array) -> dict[str, Array]:
         return {name: view.copy() for name, view in self._layout.named(flat).items()}
-
-
-class _Loss:
-    """The forward pass, the terms of the loss, and what they hand back to the network."""
-
-    def __init__(self, backend: NumpyBackend, batch: Minibatch, objective: Objective) -> None:
-        self.batch, self.objective = batch, objective
-        self._network = backend._network
-        self.parameters, self.values = backend._network.forward(batch.observations)
-        self.log_prob, self.entropy, self._pullback = backend._distribution.evaluate(self.parameters, batch.actions)
-        self._policy_terms()
-        self._value_terms()
-        self.mean_entropy = float(self.entropy.sum()) / len(self.entropy)
-        self.loss = (
-            self.policy_loss - objective.entropy_coef * self.mean_entropy + objective.value_coef * self.value_loss
-        )
-
-    def _policy_terms(self) -> None:
-        advantages, clip = self.batch.advantages, self.objective.clip_range
-        log_ratio = self.log_prob - self.batch.log_probs
-        self.log_ratio = np.minimum(np.maximum(log_ratio, -LOG_RATIO_LIMIT), LOG_RATIO_LIMIT)
-        self.ratio = np.exp(self.log_ratio)
-        self.surrogate = self.ratio * advantages
-        clipped = np.minimum(np.maximum(self.ratio, 1.0 - clip), 1.0 + clip)
-        clipped *= advantages
-        # Where the minimum is the clipped term the ratio lies outside the range, and nothing flows back.
-        self.flows = (self.surrogate <= clipped) & (self.log_ratio == log_ratio)
-        self.policy_loss = -float(np.minimum(self.surrogate, clipped).sum()) / len(advantages)
-
-    def _value_terms(self) -> None:
-        returns, limit = self.batch.returns, self.objective.value_clip_range
-        self.error = self.values - returns
-        if limit is not None:
-            moved = self.values - self.batch.values
-            bounded = np.minimum(np.maximum(moved, -limit), limit)
-            clipped_error = self.batch.values + bounded - returns
-            squares, clipped_squares = self.error * self.error, clipped_error * clipped_error
-            self.value_loss = 0.5 * float(np.maximum(squares, clipped_squares).sum()) / len(returns)
-            # Nothing flows back through a clipped value.  Inside the range both errors are the same but for
-            # rounding, so that the range decides and not which of them is larger.
-            self.error = np.where((clipped_squares > squares) & (np.abs(moved) > limit), 0.0, self.error)
-        else:
-            self.value_loss = 0.5 * float(self.error.dot(self.error)) / len(returns)
-
-    def backward(self) -> None:
-        """Write the gradient of the loss to the backend's flat gradient."""
-        count, objective = len(self.ratio), self.objective
-        d_log_prob = np.where(self.flows, self.surrogate * (-1.0 / count), 0.0)
-        d_entropy = np.full(count, -objective.entropy_coef / count, self.ratio.dtype)
-        d_values = self.error * (objective.value_coef / count)
-        self._network.backward(self._pullback(d_log_prob, d_entropy), d_values)
-
-    def stats(self, grad_norm: float) -> UpdateStats:
-        """The debug variables of this step."""
-        count = len(self.ratio)
-        moved = self.ratio - 1.0
-        outside = np.count_nonzero(np.abs(moved) > self.objective.clip_range)
-        old_approx_kl = -float(self.log_ratio.sum()) / count
-        return UpdateStats(
-            self.loss,
-            self.policy_loss,
-            self.value_loss,
-            self.mean_entropy,
-            old_approx_kl,
-            float(moved.sum()) / count + old_approx_kl,
-            outside / count,
-            grad_norm,
-        )

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ppocore.backend import is_critic
 from ppocore.networks import ACTIVATION_FUNCTIONS, NetworkSpec
 
 Array = NDArray[Any]
@@ -42,6 +43,13 @@ class Layout:
             name: flat[self._start[name] : self._start[name] + prod(shape)].reshape(shape)
             for name, shape in self._shapes.items()
         }
+
+    def critic_elements(self) -> NDArray[np.bool_]:
+        """Which elements of a flat array belong to the critic alone."""
+        found = np.zeros(self.size, np.bool_)
+        for name, view in self.named(found).items():
+            view[...] = is_critic(name)
+        return found
 
     def stacked(self, flat: Array) -> list[tuple[Array, Array]]:
         """Views (G, in, out) and (G, 1, out) of each hidden layer's weights and biases."""
@@ -81,8 +89,12 @@ class NumpyNetwork:
         self._weights = self.layout.named(weights)
         self._d_weights = self.layout.named(gradient)
         self._activate = ACTIVATION_FUNCTIONS[spec.activation]
-        self._gaussian = spec.action_kind == "gaussian"
+        self._gaussian = spec.has_log_std
         self._buffers: dict[int, _Buffers] = {}
+
+    def critic_weights(self) -> list[tuple[Array, Array]]:
+        """The critic's own weights, biases apart, and their gradients: views."""
+        return [(w, self._d_weights[name]) for name, w in self._weights.items() if is_critic(name) and w.ndim == 2]
 
     def forward(self, observations: Array) -> tuple[Array, Array]:
         """Distribution parameters (B, P) and values (B,); buffers that the next pass overwrites."""
@@ -112,7 +124,7 @@ class NumpyNetwork:
         buffers = self._buffers_for(len(x))
         ones, size = buffers.ones, self.spec.output_size
         w, d_w = self._weights, self._d_weights
-        if self._gaussian:
+        if self._gaussian and self.spec.learn_log_std:  # its gradient is otherwise left at 0
             np.matmul(ones[0], d_parameters[:, size:], out=d_w["log_std"])
         d_output = d_parameters[:, :size]
         d_value = d_values[:, None]

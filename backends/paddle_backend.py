@@ -6,99 +6,34 @@ gathered into one flat tensor, so that clipping, Adam and the rounding of exact 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from itertools import pairwise
-from math import isfinite, sqrt
+from math import isfinite
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ppocore.backend import ADAM_BETAS, LOG_RATIO_LIMIT, Evaluation, Minibatch, Objective, UpdateStats, gradient_grid
+from ppocore.backend import (
+    ADAM_BETAS,
+    LOG_RATIO_LIMIT,
+    Evaluation,
+    Minibatch,
+    Objective,
+    OptimizerStep,
+    UpdateStats,
+    adam_factors,
+    gradient_grid,
+    is_critic,
+)
 from ppocore.errors import NonFiniteError, UsageError
 from ppocore.networks import NetworkSpec, check_outputs
 from ppocore.state import AdamState, from_state, not_finite, to_state
 
-with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", "No ccache found")  # said at import; it concerns who compiles extensions
-    import paddle
-    from paddle import Tensor, nn
-    from paddle.nn import functional as F
+from .paddle_distributions import apply_masks, divergence, log_prob_and_entropy
+from .paddle_network import PaddleNetwork, Tensor, nn, paddle
 
 Array = NDArray[Any]
-
-_HALF_LOG_2PI = 0.5 * np.log(2.0 * np.pi)
-
-
-def tanh(x: Tensor) -> Tensor:
-    """`paddle.tanh` by way of the sigmoid, which in float64 on a CPU takes a third of the time; to 3.4e-16."""
-    return paddle.scale(F.sigmoid(paddle.scale(x, 2.0)), 2.0, -1.0)
-
-
-class Stack(nn.Layer):
-    """Hidden layers, then an output layer where ``output_size`` is given."""
-
-    def __init__(self, sizes: list[int], output_size: int | None, activation: str) -> None:
-        super().__init__()
-        layers = [_linear(n_in, n_out) for n_in, n_out in pairwise(sizes)]
-        self.hidden = nn.LayerList(layers)
-        self.output = None if output_size is None else _linear(sizes[-1], output_size)
-        self._activate = {"tanh": tanh, "relu": F.relu}[activation]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Inputs (B, in) to outputs (B, out)."""
-        for layer in self.hidden:
-            x = self._activate(layer(x))
-        return x if self.output is None else self.output(x)
-
-
-def _linear(n_in: int, n_out: int) -> nn.Linear:
-    """A linear layer of zeros: the weights are loaded, and drawing others would move paddle's global generator."""
-    zeros = paddle.ParamAttr(initializer=nn.initializer.Constant(0.0))
-    return nn.Linear(n_in, n_out, weight_attr=zeros, bias_attr=zeros)
-
-
-class PaddleNetwork(nn.Layer):
-    """The network of a `NetworkSpec`; its parameters bear the canonical names and shapes."""
-
-    def __init__(self, spec: NetworkSpec) -> None:
-        super().__init__()
-        sizes = [spec.observation_size, *spec.hidden_sizes]
-        self.trunk = Stack(sizes, None, spec.activation) if spec.shared_trunk else nn.Identity()
-        own = sizes[-1:] if spec.shared_trunk else sizes
-        self.actor = Stack(own, spec.output_size, spec.activation)
-        self.critic = Stack(own, 1, spec.activation)
-        self.log_std = None
-        if spec.action_kind == "gaussian":
-            zeros = nn.initializer.Constant(0.0)
-            self.log_std = self.create_parameter([spec.action_size], default_initializer=zeros)
-
-    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        """Observations (B, O) to distribution parameters (B, P) and values (B,)."""
-        features = self.trunk(observations)
-        parameters = self.actor(features)
-        if self.log_std is not None:
-            parameters = paddle.concat([parameters, self.log_std.expand_as(parameters)], axis=1)
-        return parameters, self.critic(features).squeeze(1)
-
-
-def log_prob_and_entropy(kind: str, parameters: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-probabilities of actions and entropies, (B,) each; see `ppocore.distributions`.
-
-    Not by paddle's ``Categorical``: its ``log_prob`` takes logits for unnormalised probabilities.
-    """
-    if kind == "categorical":
-        # Not F.log_softmax: on the CPU it holds logits at 64 below the largest.
-        log_p = parameters - paddle.logsumexp(parameters, axis=1, keepdim=True)
-        chosen = paddle.take_along_axis(log_p, actions.unsqueeze(1), axis=1).squeeze(1)
-        return chosen, -(log_p.exp() * log_p).sum(1)
-    mean, log_std = parameters.chunk(2, axis=1)
-    z = (actions - mean) / log_std.exp()
-    total = log_std.sum(1)
-    size = mean.shape[1]
-    return -0.5 * z.square().sum(1) - total - size * _HALF_LOG_2PI, total + size * (0.5 + _HALF_LOG_2PI)
 
 
 class PaddleBackend:
@@ -150,7 +85,9 @@ class PaddleBackend:
         with paddle.no_grad():
             self._flat = self._gather(self._parameters.values())
             self._first, self._second = (paddle.zeros_like(self._flat) for _ in range(2))
-            self._steps = 0
+            self._steps, self._held = 0, 0
+            owners = [np.full(p.size, is_critic(name)) for name, p in self._parameters.items()]
+            self._critic = self._tensor(np.concatenate(owners))  # which elements are the critic's
             self._round()
             self._scatter()
         if network is not None:
@@ -175,7 +112,7 @@ class PaddleBackend:
         with paddle.no_grad():
             loss = self._loss(batch, objective)
         terms: dict[str, Any] = {name: loss[name].numpy() for name in ("log_prob", "ratio", "entropy")}
-        terms |= {name: float(loss[name]) for name in ("policy_loss", "value_loss", "loss")}
+        terms |= {name: float(loss[name]) for name in ("policy_loss", "value_loss", "loss", "kl")}
         return Evaluation(**terms, value=loss["values"].numpy())
 
     def gradients(self, batch: Minibatch, objective: Objective) -> dict[str, Array]:
@@ -183,9 +120,7 @@ class PaddleBackend:
         _, gradient = self._backward(batch, objective)
         return self._named(gradient, self._dtype)
 
-    def update(
-        self, batch: Minibatch, objective: Objective, *, learning_rate: float, max_grad_norm: float | None
-    ) -> UpdateStats:
+    def update(self, batch: Minibatch, objective: Objective, step: OptimizerStep) -> UpdateStats:
         """One optimizer step; see `ppocore.backend.Backend.update`."""
         loss, gradient = self._backward(batch, objective)
         with paddle.no_grad():
@@ -194,34 +129,63 @@ class PaddleBackend:
             outside = (moved.abs() > objective.clip_range).astype(self._dtype).mean()
             figures = [
                 *(loss[name] for name in ("loss", "policy_loss", "value_loss", "mean_entropy")),
-                *(old_approx_kl, moved.mean() + old_approx_kl, outside, gradient.dot(gradient).sqrt()),
+                *(old_approx_kl, moved.mean() + old_approx_kl, outside, gradient.dot(gradient).sqrt(), loss["kl"]),
             ]
             stats = UpdateStats(*paddle.stack(figures).tolist())
             if not isfinite(stats.loss + stats.grad_norm):
                 raise self._not_finite(batch, loss, gradient)
-            if max_grad_norm is not None and stats.grad_norm > max_grad_norm:
-                gradient = gradient * (max_grad_norm / float(np.float32(stats.grad_norm)))
+            gradient = self._clipped(gradient, step, stats.grad_norm)
             if self._exact:
                 gradient = gradient + self._grid - self._grid
-            self._adam(gradient, learning_rate)
+            self._steps += 1
+            self._held += step.hold_actor
+            before = self._tensors()
+            self._adam(gradient, step)
+            if step.hold_actor:
+                self._flat, self._first, self._second = (
+                    paddle.where(self._critic, *pair) for pair in zip(self._tensors(), before, strict=True)
+                )
             self._round()
             self._scatter()
         return stats
 
-    def _adam(self, gradient: Tensor, learning_rate: float) -> None:
+    def _tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self._flat, self._first, self._second
+
+    def _clipped(self, gradient: Tensor, step: OptimizerStep, grad_norm: float) -> Tensor:
+        """The gradient with its norm, or each optimizer's, held to what is allowed."""
+        limit = step.max_grad_norm
+        if limit is None:
+            return gradient
+        if not step.separate:
+            return gradient * (limit / float(np.float32(grad_norm))) if grad_norm > limit else gradient
+        for part in (self._critic, ~self._critic):
+            own = gradient[part]
+            norm = float(own.dot(own).sqrt())
+            if norm > limit:
+                gradient = paddle.where(part, gradient * (limit / float(np.float32(norm))), gradient)
+        return gradient
+
+    def _adam(self, gradient: Tensor, step: OptimizerStep) -> None:
         """Algorithm 1 of arXiv:1412.6980, epsilon added to the bias-corrected root."""
         beta1, beta2 = ADAM_BETAS
-        self._steps += 1
+        critic, actor = adam_factors(step, self._steps, self._held)
+        scale: Any
+        rate: Any
+        scale, rate = critic
+        if actor != critic:
+            pairs = self._tensor(np.array([critic, actor]))
+            scale, rate = (paddle.where(self._critic, *pairs[:, i]) for i in range(2))
         self._first = self._first * beta1 + gradient * (1.0 - beta1)
         self._second = self._second * beta2 + gradient * gradient * (1.0 - beta2)
-        root = self._second.sqrt() * (1.0 / sqrt(1.0 - beta2**self._steps)) + self._adam_epsilon
-        self._flat = self._flat - self._first / root * (learning_rate / (1.0 - beta1**self._steps))
+        root = self._second.sqrt() * scale + self._adam_epsilon
+        self._flat = self._flat - self._first / root * rate
 
     def _round(self) -> None:
         """Exact mode keeps float32: round weights and moments."""
         if self._exact:
-            tensors = (self._flat, self._first, self._second)
-            self._flat, self._first, self._second = (t.astype("float32").astype("float64") for t in tensors)
+            rounded = (t.astype("float32").astype("float64") for t in self._tensors())
+            self._flat, self._first, self._second = rounded
 
     def _gather(self, tensors: Any) -> Tensor:
         return paddle.concat([tensor.reshape([-1]) for tensor in tensors])
@@ -235,13 +199,21 @@ class PaddleBackend:
 
     def _loss(self, batch: Minibatch, objective: Objective) -> dict[str, Tensor]:
         """The terms of the loss, by name; see `ppocore.backend.Objective`."""
-        observations, actions, old_log_probs, advantages, returns, old_values = map(self._tensor, batch)
-        parameters, values = self.network(observations)
-        log_prob, entropy = log_prob_and_entropy(self.spec.action_kind, parameters, actions)
-        log_ratio = (log_prob - old_log_probs).clip(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+        given = {name: self._tensor(array) for name, array in batch.arrays().items()}
+        advantages, returns, old_values = given["advantages"], given["returns"], given["values"]
+        unmasked, values = self.network(given["observations"])
+        parameters = self._masked(unmasked, given)
+        log_prob, entropy = log_prob_and_entropy(self.spec, parameters, given["actions"])
+        log_ratio = (log_prob - given["log_probs"]).clip(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
         ratio = log_ratio.exp()
-        clipped = ratio.clip(1.0 - objective.clip_range, 1.0 + objective.clip_range)
-        policy_loss = -paddle.minimum(ratio * advantages, clipped * advantages).mean()
+        surrogate = ratio * advantages
+        if objective.clip:
+            clipped = ratio.clip(1.0 - objective.clip_range, 1.0 + objective.clip_range)
+            surrogate = paddle.minimum(surrogate, clipped * advantages)
+        if objective.dual_clip is not None:
+            least = objective.dual_clip * advantages
+            surrogate = paddle.where((advantages < 0.0) & (surrogate < least), least, surrogate)
+        policy_loss = -surrogate.mean()
         squared_error = (values - returns).square()
         if objective.value_clip_range is not None:
             limit = objective.value_clip_range
@@ -250,11 +222,21 @@ class PaddleBackend:
         value_loss = 0.5 * squared_error.mean()
         mean_entropy = entropy.mean()
         loss = policy_loss - objective.entropy_coef * mean_entropy + objective.value_coef * value_loss
+        kl = paddle.zeros_like(loss)
+        if objective.kl_coef:
+            kl = divergence(self.spec, self._masked(given["old_parameters"], given), parameters).mean()
+            loss = loss + objective.kl_coef * kl
+        if objective.critic_l2_coef:
+            weights = [p for name, p in self._parameters.items() if is_critic(name) and p.ndim == 2]
+            loss = loss + objective.critic_l2_coef * sum(p.square().sum() for p in weights)
         return {
-            "parameters": parameters, "values": values, "log_prob": log_prob, "log_ratio": log_ratio,
+            "parameters": unmasked, "values": values, "log_prob": log_prob, "log_ratio": log_ratio,
             "ratio": ratio, "entropy": entropy, "mean_entropy": mean_entropy, "policy_loss": policy_loss,
-            "value_loss": value_loss, "loss": loss,
+            "value_loss": value_loss, "kl": kl, "loss": loss,
         }  # fmt: skip
+
+    def _masked(self, parameters: Tensor, given: Mapping[str, Tensor]) -> Tensor:
+        return apply_masks(self.spec, parameters, given["masks"]) if "masks" in given else parameters
 
     def _backward(self, batch: Minibatch, objective: Objective) -> tuple[dict[str, Tensor], Tensor]:
         """The terms of the loss, and its gradient as a flat tensor."""
@@ -279,7 +261,7 @@ class PaddleBackend:
             "ratio": loss["ratio"].numpy(),
         }
         gradients = {f"gradient of {name}": array for name, array in self._named(gradient).items()}
-        return not_finite(self._steps + 1, {**batch._asdict(), **computed, **gradients}.items())
+        return not_finite(self._steps + 1, {**batch.arrays(), **computed, **gradients}.items())
 
     def _check_outputs(self) -> None:
         """A user's network must give (B, P) and (B,); found out before anything is collected."""
@@ -305,8 +287,8 @@ class PaddleBackend:
 
     def state(self) -> dict[str, Array]:
         """The weights, Adam's moments and its step count: copies."""
-        weights, first, second = map(self._named, (self._flat, self._first, self._second))
-        return to_state(AdamState(weights, first, second, self._steps))
+        weights, first, second = map(self._named, self._tensors())
+        return to_state(AdamState(weights, first, second, self._steps, self._held))
 
     def load_state(self, state: Mapping[str, Array]) -> None:
         """Take over a state; weights alone are enough, the moments then start at zero."""
@@ -314,7 +296,7 @@ class PaddleBackend:
         self._flat, self._first, self._second = (
             self._tensor(np.concatenate([part[name].reshape(-1) for name in self._parameters])) for part in adam[:3]
         )
-        self._steps = adam.step
+        self._steps, self._held = adam.step, adam.held
         with paddle.no_grad():
             self._scatter()
 

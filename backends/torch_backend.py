@@ -8,79 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import pairwise
-from math import isfinite, sqrt
+from math import isfinite
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.nn.utils import skip_init
 
-from ppocore.backend import ADAM_BETAS, LOG_RATIO_LIMIT, Evaluation, Minibatch, Objective, UpdateStats, gradient_grid
+from ppocore.backend import (
+    ADAM_BETAS,
+    LOG_RATIO_LIMIT,
+    Evaluation,
+    Minibatch,
+    Objective,
+    OptimizerStep,
+    UpdateStats,
+    adam_factors,
+    gradient_grid,
+    is_critic,
+)
 from ppocore.errors import NonFiniteError, UsageError
 from ppocore.networks import NetworkSpec, check_outputs
 from ppocore.state import AdamState, from_state, not_finite, to_state
 
+from .torch_distributions import apply_masks, divergence, log_prob_and_entropy
+from .torch_network import TorchNetwork
+
 Array = NDArray[Any]
-
-
-def tanh(x: Tensor) -> Tensor:
-    """`torch.tanh` by way of the sigmoid, which in float64 on a CPU takes a third of the time; to 3.4e-16."""
-    return 2.0 * torch.sigmoid(2.0 * x) - 1.0
-
-
-class Stack(nn.Module):
-    """Hidden layers, then an output layer where ``output_size`` is given."""
-
-    def __init__(self, sizes: list[int], output_size: int | None, activation: str) -> None:
-        super().__init__()
-        # skip_init: the weights are loaded, and drawing others would move torch's global generator.
-        layers = [skip_init(nn.Linear, n_in, n_out) for n_in, n_out in pairwise(sizes)]
-        self.hidden = nn.ModuleList(layers)
-        if output_size is not None:
-            self.output = skip_init(nn.Linear, sizes[-1], output_size)
-        self._activate = {"tanh": tanh, "relu": torch.relu}[activation]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Inputs (B, in) to outputs (B, out)."""
-        for layer in self.hidden:
-            x = self._activate(layer(x))
-        return self.output(x) if hasattr(self, "output") else x
-
-
-class TorchNetwork(nn.Module):
-    """The network of a `NetworkSpec`; its parameters bear the canonical names, weights transposed."""
-
-    def __init__(self, spec: NetworkSpec) -> None:
-        super().__init__()
-        sizes = [spec.observation_size, *spec.hidden_sizes]
-        self.trunk = Stack(sizes, None, spec.activation) if spec.shared_trunk else nn.Identity()
-        own = sizes[-1:] if spec.shared_trunk else sizes
-        self.actor = Stack(own, spec.output_size, spec.activation)
-        self.critic = Stack(own, 1, spec.activation)
-        if spec.action_kind == "gaussian":
-            self.log_std = nn.Parameter(torch.zeros(spec.action_size))
-
-    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        """Observations (B, O) to distribution parameters (B, P) and values (B,)."""
-        features = self.trunk(observations)
-        parameters = self.actor(features)
-        if hasattr(self, "log_std"):
-            parameters = torch.cat([parameters, self.log_std.expand_as(parameters)], dim=1)
-        return parameters, self.critic(features).squeeze(1)
-
-
-def log_prob_and_entropy(kind: str, parameters: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-probabilities of actions and entropies, (B,) each; see `ppocore.distributions`."""
-    if kind == "categorical":
-        log_p = F.log_softmax(parameters, dim=1)
-        return log_p.gather(1, actions.unsqueeze(1)).squeeze(1), -(log_p.exp() * log_p).sum(1)
-    mean, log_std = parameters.chunk(2, dim=1)
-    normal = torch.distributions.Normal(mean, log_std.exp(), validate_args=False)
-    return normal.log_prob(actions).sum(1), normal.entropy().sum(1)
 
 
 class TorchBackend:
@@ -138,7 +93,9 @@ class TorchBackend:
             parameter.data = self._flat[place].view_as(parameter)
             parameter.grad = self._flat.grad[place].view_as(parameter)
         self._first, self._second = torch.zeros_like(self._flat), torch.zeros_like(self._flat)
-        self._steps = 0
+        self._steps, self._held = 0, 0
+        owners = [torch.full((p.numel(),), is_critic(name)) for name, p in self._parameters.items()]
+        self._critic = torch.cat(owners).to(self._device)  # which elements are the critic's
         self._adam_epsilon, self._grid = adam_epsilon, gradient_grid(adam_epsilon)
         self._round()
         if network is not None:
@@ -169,7 +126,7 @@ class TorchBackend:
         with torch.no_grad():
             loss = self._loss(batch, objective)
         terms: dict[str, Any] = {name: loss[name].cpu().numpy() for name in ("log_prob", "ratio", "entropy")}
-        terms |= {name: float(loss[name]) for name in ("policy_loss", "value_loss", "loss")}
+        terms |= {name: float(loss[name]) for name in ("policy_loss", "value_loss", "loss", "kl")}
         return Evaluation(**terms, value=loss["values"].cpu().numpy())
 
     def gradients(self, batch: Minibatch, objective: Objective) -> dict[str, Array]:
@@ -177,9 +134,7 @@ class TorchBackend:
         self._backward(batch, objective)
         return self._named(self._flat.grad, self._flat.grad.dtype)
 
-    def update(
-        self, batch: Minibatch, objective: Objective, *, learning_rate: float, max_grad_norm: float | None
-    ) -> UpdateStats:
+    def update(self, batch: Minibatch, objective: Objective, step: OptimizerStep) -> UpdateStats:
         """One optimizer step; see `ppocore.backend.Backend.update`."""
         loss = self._backward(batch, objective)
         gradient = self._flat.grad
@@ -189,41 +144,76 @@ class TorchBackend:
             outside = (moved.abs() > objective.clip_range).to(self._dtype).mean()
             figures = [
                 *(loss[name] for name in ("loss", "policy_loss", "value_loss", "mean_entropy")),
-                *(old_approx_kl, moved.mean() + old_approx_kl, outside, torch.linalg.vector_norm(gradient)),
+                *(old_approx_kl, moved.mean() + old_approx_kl, outside, torch.linalg.vector_norm(gradient), loss["kl"]),
             ]
             stats = UpdateStats(*torch.stack(figures).tolist())  # one transfer, where the device is another
         if not isfinite(stats.loss + stats.grad_norm):
             raise self._not_finite(batch, loss)
-        if max_grad_norm is not None and stats.grad_norm > max_grad_norm:
-            gradient.mul_(max_grad_norm / float(np.float32(stats.grad_norm)))
+        self._clip(step, stats.grad_norm)
         if self._exact:
             gradient.add_(self._grid).sub_(self._grid)
-        self._adam(learning_rate)
+        self._steps += 1
+        self._held += step.hold_actor
+        kept = [tensor.clone() for tensor in self._tensors()] if step.hold_actor else []
+        self._adam(step)
+        for tensor, before in zip(self._tensors(), kept, strict=False):
+            torch.where(self._critic, tensor, before, out=tensor)
         self._round()
         return stats
 
-    def _adam(self, learning_rate: float) -> None:
+    def _tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self._flat, self._first, self._second
+
+    def _clip(self, step: OptimizerStep, grad_norm: float) -> None:
+        """Hold the gradient's norm, or each optimizer's, to what is allowed; in place."""
+        limit, gradient = step.max_grad_norm, self._flat.grad
+        if limit is None:
+            return
+        if not step.separate:
+            if grad_norm > limit:
+                gradient.mul_(limit / float(np.float32(grad_norm)))
+            return
+        for part in (self._critic, ~self._critic):
+            norm = float(torch.linalg.vector_norm(gradient[part]))
+            if norm > limit:
+                gradient[part] *= limit / float(np.float32(norm))
+
+    def _adam(self, step: OptimizerStep) -> None:
         """Algorithm 1 of arXiv:1412.6980, epsilon added to the bias-corrected root.
 
         In the same operations as on the other backends, which `torch.optim.Adam` fuses and orders in its own way.
         """
         beta1, beta2 = ADAM_BETAS
-        self._steps += 1
+        critic, actor = adam_factors(step, self._steps, self._held)
+        scale: Any
+        rate: Any
+        scale, rate = critic
+        if actor != critic:
+            pairs = torch.tensor([critic, actor], dtype=torch.float64, device=self._device).to(self._dtype)
+            scale, rate = (torch.where(self._critic, *pairs[:, i]) for i in range(2))
         m, v, g = self._first, self._second, self._flat.grad
         m.mul_(beta1).add_(g * (1.0 - beta1))
         v.mul_(beta2).add_((g * g).mul_(1.0 - beta2))
-        root = v.sqrt().mul_(1.0 / sqrt(1.0 - beta2**self._steps)).add_(self._adam_epsilon)
-        self._flat.sub_(torch.div(m, root).mul_(learning_rate / (1.0 - beta1**self._steps)))
+        root = v.sqrt().mul_(scale).add_(self._adam_epsilon)
+        self._flat.sub_(torch.div(m, root).mul_(rate))
 
     def _loss(self, batch: Minibatch, objective: Objective) -> dict[str, Tensor]:
         """The terms of the loss, by name; see `ppocore.backend.Objective`."""
-        observations, actions, old_log_probs, advantages, returns, old_values = map(self._tensor, batch)
-        parameters, values = self.network(observations)
-        log_prob, entropy = log_prob_and_entropy(self.spec.action_kind, parameters, actions)
-        log_ratio = (log_prob - old_log_probs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+        given = {name: self._tensor(array) for name, array in batch.arrays().items()}
+        advantages, returns, old_values = given["advantages"], given["returns"], given["values"]
+        unmasked, values = self.network(given["observations"])
+        parameters = self._masked(unmasked, given)
+        log_prob, entropy = log_prob_and_entropy(self.spec, parameters, given["actions"])
+        log_ratio = (log_prob - given["log_probs"]).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
         ratio = log_ratio.exp()
-        clipped = ratio.clamp(1.0 - objective.clip_range, 1.0 + objective.clip_range)
-        policy_loss = -torch.min(ratio * advantages, clipped * advantages).mean()
+        surrogate = ratio * advantages
+        if objective.clip:
+            clipped = ratio.clamp(1.0 - objective.clip_range, 1.0 + objective.clip_range)
+            surrogate = torch.min(surrogate, clipped * advantages)
+        if objective.dual_clip is not None:
+            least = objective.dual_clip * advantages
+            surrogate = torch.where((advantages < 0.0) & (surrogate < least), least, surrogate)
+        policy_loss = -surrogate.mean()
         squared_error = (values - returns).square()
         if objective.value_clip_range is not None:
             limit = objective.value_clip_range
@@ -232,11 +222,21 @@ class TorchBackend:
         value_loss = 0.5 * squared_error.mean()
         mean_entropy = entropy.mean()
         loss = policy_loss - objective.entropy_coef * mean_entropy + objective.value_coef * value_loss
+        kl = torch.zeros_like(loss)
+        if objective.kl_coef:
+            kl = divergence(self.spec, self._masked(given["old_parameters"], given), parameters).mean()
+            loss = loss + objective.kl_coef * kl
+        if objective.critic_l2_coef:
+            weights = [p for name, p in self._parameters.items() if is_critic(name) and p.ndim == 2]
+            loss = loss + objective.critic_l2_coef * sum(p.square().sum() for p in weights)
         return {
-            "parameters": parameters, "values": values, "log_prob": log_prob, "log_ratio": log_ratio,
+            "parameters": unmasked, "values": values, "log_prob": log_prob, "log_ratio": log_ratio,
             "ratio": ratio, "entropy": entropy, "mean_entropy": mean_entropy, "policy_loss": policy_loss,
-            "value_loss": value_loss, "loss": loss,
+            "value_loss": value_loss, "kl": kl, "loss": loss,
         }  # fmt: skip
+
+    def _masked(self, parameters: Tensor, given: Mapping[str, Tensor]) -> Tensor:
+        return apply_masks(self.spec, parameters, given["masks"]) if "masks" in given else parameters
 
     def _backward(self, batch: Minibatch, objective: Objective) -> dict[str, Tensor]:
         self._flat.grad.zero_()
@@ -248,7 +248,7 @@ class TorchBackend:
     def _round(self) -> None:
         """Exact mode keeps float32: round weights and moments."""
         if self._exact:
-            for tensor in (self._flat, self._first, self._second):
+            for tensor in self._tensors():
                 tensor.copy_(tensor.to(torch.float32))
 
     def _tensor(self, array: Array) -> Tensor:
@@ -263,7 +263,7 @@ class TorchBackend:
             **{f"gradient of {name}": p.grad for name, p in self._parameters.items() if p.grad is not None},
         }
         computed = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
-        return not_finite(self._steps + 1, {**batch._asdict(), **computed}.items())
+        return not_finite(self._steps + 1, {**batch.arrays(), **computed}.items())
 
     def _check_outputs(self) -> None:
         """A user's network must give (B, P) and (B,); found out before anything is collected."""
@@ -298,16 +298,16 @@ class TorchBackend:
 
     def state(self) -> dict[str, Array]:
         """The weights, Adam's moments and its step count: copies."""
-        weights, first, second = map(self._named, (self._flat, self._first, self._second))
-        return to_state(AdamState(weights, first, second, self._steps))
+        weights, first, second = map(self._named, self._tensors())
+        return to_state(AdamState(weights, first, second, self._steps, self._held))
 
     def load_state(self, state: Mapping[str, Array]) -> None:
         """Take over a state; weights alone are enough, the moments then start at zero."""
         shapes = {name: tuple(p.shape) for name, p in self._parameters.items()}
         adam = from_state(state, {n: s[::-1] if self._transposed(n) else s for n, s in shapes.items()})
-        for flat, part in zip((self._flat, self._first, self._second), adam[:3], strict=True):
+        for flat, part in zip(self._tensors(), adam[:3], strict=True):
             self._fill(flat, part)
-        self._steps = adam.step
+        self._steps, self._held = adam.step, adam.held
 
 
 def _device(device: str) -> torch.device:

@@ -25,6 +25,7 @@ ROWS = {
     "log_prob": "log-probability",
     "entropy": "entropy",
     "ratio": "ratio",
+    "kl": "divergence",
     "policy_loss": "policy loss",
     "value_loss": "value loss",
     "loss": "loss",

@@ -19,9 +19,12 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from tasks import multi_binary_pendulum, multi_discrete_pendulum, taxi
 
 from ppocore import PPOConfig, available_backends, train
 from ppocore.comparison import compare
@@ -46,27 +49,49 @@ SHARED = {
     "activation": "relu",
     "value_clip_range": 0.2,
 }
+CARTPOLE, PENDULUM = "CartPole-v1", "Pendulum-v1"
+ENTROPY = {"entropy_coef": 0.005}
+SQUASHED, BETA = {"continuous_policy": "squashed_gaussian"}, {"continuous_policy": "beta"}
+UNCLIPPED = {"objective": "none", "desired_kl": 0.01, "anneal_learning_rate": False}
+SEPARATE = {
+    "separate_optimizers": True,
+    "critic_learning_rate": 3e-3,
+    "critic_l2_coef": 1e-4,
+    "target_kl": 0.02,
+    "dual_clip": 3.0,
+    "recompute_advantages": True,
+    "advantage_estimator": "vtrace",
+}
 
 
 class Case(NamedTuple):
     """An environment, what is changed of its preset or of the defaults, and how the table calls it."""
 
-    env: str
+    env: str | Callable[[], Any]
     label: str
     changes: dict[str, Any]
-    from_preset: bool = True
+    preset_of: str | None = None
 
     def config(self, steps: int) -> PPOConfig:
         """The settings of a run of ``steps``."""
-        base = preset(self.env) if self.from_preset else PPOConfig()
+        base = PPOConfig() if self.preset_of is None else preset(self.preset_of)
         return base.replace(**self.changes, total_steps=steps)
 
 
 CASES = {
-    "discrete": Case("CartPole-v1", "CartPole-v1, its preset", {}),
-    "continuous": Case("Pendulum-v1", "Pendulum-v1, its preset", {}),
-    "normalized": Case("Pendulum-v1", "Pendulum-v1, observations and rewards normalized", NORMALIZED, False),
-    "shared": Case("CartPole-v1", "CartPole-v1, shared relu trunk, value clipping", SHARED, False),
+    "discrete": Case(CARTPOLE, "CartPole-v1, its preset", {}, CARTPOLE),
+    "continuous": Case(PENDULUM, "Pendulum-v1, its preset", {}, PENDULUM),
+    "normalized": Case(PENDULUM, "Pendulum-v1, observations and rewards normalized", NORMALIZED),
+    "shared": Case(CARTPOLE, "CartPole-v1, shared relu trunk, value clipping", SHARED),
+    "multi_discrete": Case(multi_discrete_pendulum, "Pendulum-v1, two dials (MultiDiscrete)", ENTROPY, PENDULUM),
+    "multi_binary": Case(multi_binary_pendulum, "Pendulum-v1, four switches (MultiBinary)", ENTROPY, PENDULUM),
+    "masked": Case(taxi, "Taxi, masks, Discrete observations", {"learning_rate": 3e-3}),
+    "squashed": Case(PENDULUM, "Pendulum-v1, squashed Gaussian", {**SQUASHED, **ENTROPY}, PENDULUM),
+    "beta": Case(PENDULUM, "Pendulum-v1, Beta", {**BETA, **ENTROPY}, PENDULUM),
+    "kl": Case(CARTPOLE, "CartPole-v1, adaptive KL penalty", {"objective": "kl", "kl_target": 0.01}, CARTPOLE),
+    "both": Case(PENDULUM, "Pendulum-v1, Beta, clip and KL penalty", {**BETA, "objective": "clip+kl"}, PENDULUM),
+    "no_clip": Case(CARTPOLE, "CartPole-v1, no clip, rate adapted to KL", UNCLIPPED, CARTPOLE),
+    "separate": Case(PENDULUM, "Pendulum-v1, separate optimizers, dual clip, advantages anew", SEPARATE, PENDULUM),
 }
 
 

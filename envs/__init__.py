@@ -7,15 +7,14 @@ already built, and gives a `VectorEnvironments` whose `step` returns a `Step`.
 from __future__ import annotations
 
 from .contract import Step, VectorEnvironments, episode_seed
-from .spaces import check_spaces, flatten_observations, observation_size
+from .spaces import check_action_space, observation_mapping
 from .vector import make_environments
 
 __all__ = [
     "Step",
     "VectorEnvironments",
-    "check_spaces",
+    "check_action_space",
     "episode_seed",
-    "flatten_observations",
     "make_environments",
-    "observation_size",
+    "observation_mapping",
 ]

@@ -23,6 +23,7 @@ class DisabledAutoreset(VectorEnvironments):
         self._check_rewards(rewards)
         self._check_observations(observations)
         if not np.count_nonzero(self._ended):
+            self._check_masks()
             return Step(observations, observations, rewards, terminated, truncated, self._all_valid)
         # The reset may write into the array that the step gave.
         np.copyto(self._successors, observations)
@@ -38,10 +39,13 @@ class DisabledAutoreset(VectorEnvironments):
         try:
             # Typed as one seed for all, though the vector environments of Gymnasium itself take a list.
             seed: Any = seeds if self._seeds_each else None
-            observations = np.asarray(self._vector.reset(seed=seed, options={"reset_mask": self._ended.copy()})[0])
+            structured, info = self._vector.reset(seed=seed, options={"reset_mask": self._ended.copy()})
+            observations = self._array(structured)
+            self._masks.read(info, keep=~self._ended)
         except Exception as error:
             raise self._raised("reset", error) from error
         self._check_observations(observations)
+        self._check_masks()
         return observations
 
 
@@ -66,6 +70,7 @@ class NextStepAutoreset(VectorEnvironments):
         if np.count_nonzero(self._ended):
             self.acting = ~self._ended
             self.acting.flags.writeable = False
+        self._check_masks()
         return Step(observations, observations, rewards, terminated, truncated, valid)
 
 
@@ -82,6 +87,7 @@ class SameStepAutoreset(VectorEnvironments):
         self._check_rewards(rewards)
         if not np.count_nonzero(self._ended):
             self._check_observations(observations)
+            self._check_masks()
             return Step(observations, observations, rewards, terminated, truncated, self._all_valid)
         ended = np.flatnonzero(self._ended).tolist()
         np.copyto(self._successors, observations)
@@ -91,17 +97,36 @@ class SameStepAutoreset(VectorEnvironments):
         for index in ended:
             self._begin_episode(index, at=self._steps)
         self._check_observations(observations)
+        self._check_masks()
         return Step(observations, self._successors, rewards, terminated, truncated, self._all_valid)
 
     def _final_observation(self, index: int, info: dict[str, Any]) -> Any:
-        final = info.get("final_obs")
-        present = info.get("_final_obs")
-        if final is None or final[index] is None or (present is not None and not present[index]):
+        final, present = info.get("final_obs"), info.get("_final_obs")
+        # One observation for each environment, or the batch that their space makes of them.
+        final = final[index] if isinstance(final, np.ndarray | list) else _row(final, index)
+        if final is None or (present is not None and not present[index]):
             raise EnvironmentFault(
                 f'{self.name}: the episode of environment {index} ended without an info["final_obs"], which '
                 f"the autoreset mode SAME_STEP requires, {self._place(index, self._steps)}"
             )
-        return final[index]
+        if self._as_it_is:
+            return final
+        try:
+            return self.observation_mapping.flatten_one(final)
+        except ValueError as error:
+            raise EnvironmentFault(
+                f'{self.name}: environment {index} gave an info["final_obs"] that is not in its space, '
+                f"{self._place(index, self._steps)}: {error}"
+            ) from error
+
+
+def _row(batch: Any, index: int) -> Any:
+    """One environment's part of a batch of observations, structured as their space."""
+    if isinstance(batch, dict):
+        return {key: _row(part, index) for key, part in batch.items()}
+    if isinstance(batch, tuple):
+        return tuple(_row(part, index) for part in batch)
+    return None if batch is None else batch[index]
 
 
 BY_MODE: dict[AutoresetMode, type[VectorEnvironments]] = {

@@ -13,7 +13,10 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 from ..errors import EnvironmentFault
-from .workers import FailedEnvironment, dead_worker, end_workers
+from .failures import FailedEnvironment
+from .masks import MaskReader
+from .spaces import observation_mapping
+from .workers import dead_worker, end_workers
 
 Array = NDArray[Any]
 
@@ -24,7 +27,8 @@ class Step(NamedTuple):
     ====================  ==========  ==================================================================
     field                 shape       meaning
     ====================  ==========  ==================================================================
-    `observations`        `(N, *O)`   what to act on next, after any reset
+    `observations`        `(N, *O)`   what to act on next, after any reset; `(N, size)`, flattened, where the
+                                      observation space is not a Box
     `next_observations`   `(N, *O)`   the true successor of the step; the same object as `observations`
                                       when nothing was reset
     `rewards`             `(N,)`      float64
@@ -59,6 +63,7 @@ class VectorEnvironments(ABC):
         name: the environment id, or the name of the callable or class that made the environments.
         num_envs: N.
         observation_space, action_space: those of one environment.
+        observation_mapping: how an observation becomes a vector.
         episode_seeds: the seed with which the current episode of each environment began; None where the
             vector environment chose it, so that it is not known.
         acting: `(N,)` bool, read only; False where the next step ignores its action and only resets the
@@ -72,6 +77,7 @@ class VectorEnvironments(ABC):
         self.num_envs = vector.num_envs
         self.observation_space: Space[Any] = vector.single_observation_space
         self.action_space: Space[Any] = vector.single_action_space
+        self.observation_mapping = observation_mapping(self.observation_space)
         self.episode_seeds: list[int | None] = [None] * self.num_envs
         self._vector = vector
         self._seed = seed
@@ -85,11 +91,22 @@ class VectorEnvironments(ABC):
         self._all_valid = np.ones(self.num_envs, np.bool_)
         self._all_valid.flags.writeable = False
         self.acting = self._all_valid
-        shape = (self.num_envs, *(self.observation_space.shape or ()))
-        self._successors: Array = np.zeros(shape, self.observation_space.dtype)
+        self._masks = MaskReader(vector, self.action_space)
+        shape = self.observation_mapping.shape
+        self._as_it_is = shape is not None  # one array of numbers, which is not flattened
+        dtype = self.observation_space.dtype if self._as_it_is else np.float64
+        self._successors: Array = np.zeros((self.num_envs, *(shape or (self.observation_mapping.size,))), dtype)
         self._zero_rewards = np.zeros(self.num_envs)
         is_floating = self._successors.dtype.kind == "f"
         self._zero_observations = np.zeros_like(self._successors) if is_floating else None
+
+    @property
+    def action_masks(self) -> NDArray[np.bool_] | None:
+        """Which actions each environment allows next, `(N, mask_size)`; None if none has ever said so.
+
+        The next call of `step` writes to it: copy what is kept.
+        """
+        return self._masks.current
 
     def reset(self) -> Array:
         """Begins everything anew, with the first episode of every environment.
@@ -109,7 +126,9 @@ class VectorEnvironments(ABC):
         try:
             # Typed as one seed for all, though the vector environments of Gymnasium itself take a list.
             seed: Any = seeds if self._seeds_each else seeds[0]
-            observations = np.asarray(self._vector.reset(seed=seed)[0])
+            structured, info = self._vector.reset(seed=seed)
+            observations = self._array(structured)
+            self._masks.read(info)
         except Exception as error:
             raise self._raised("reset", error) from error
         if observations.shape != self._successors.shape:
@@ -117,8 +136,13 @@ class VectorEnvironments(ABC):
                 f"{self.name} gave observations of shape {observations.shape}, expected {self._successors.shape}"
             )
         self._check_observations(observations)
+        self._check_masks()
         self._running = True
         return observations
+
+    def _array(self, observations: Any) -> Array:
+        """What the vector environment gave as `(N, *O)`, or flattened."""
+        return np.asarray(observations) if self._as_it_is else self.observation_mapping.flatten(observations)
 
     @abstractmethod
     def step(self, actions: Array) -> Step:
@@ -126,7 +150,8 @@ class VectorEnvironments(ABC):
 
         Args:
             actions: in the environment's own terms, and passed on as they are: `(N,)` int64 for a Discrete
-                action space (counted from its `start`), `(N, *A)` floating for a Box (within its bounds).
+                action space (counted from its `start`), `(N, *A)` in the space's dtype for another (counted from
+                its `start`, or within its bounds), which `ppocore.actions` makes of what was sampled.
 
         Raises:
             EnvironmentFault: an environment raised, its process ended, or a reward or an observation is not
@@ -164,7 +189,8 @@ class VectorEnvironments(ABC):
             raise RuntimeError(f"{self.name}: call reset() before step(); after close(), make the environments anew")
         try:
             observations, rewards, terminated, truncated, info = self._vector.step(actions)
-            observations, rewards = np.asarray(observations), np.asarray(rewards, np.float64)
+            observations, rewards = self._array(observations), np.asarray(rewards, np.float64)
+            self._masks.read(info)
             np.logical_or(terminated, truncated, out=self._ended)
         except Exception as error:
             raise self._raised("step", error) from error
@@ -186,6 +212,14 @@ class VectorEnvironments(ABC):
     def _check_rewards(self, rewards: Array) -> None:
         if np.vdot(self._zero_rewards, rewards) != 0.0:
             self._refuse_non_finite("reward", rewards)
+
+    def _check_masks(self) -> None:
+        index = self._masks.without_choice(self.acting)
+        if index is not None:
+            raise EnvironmentFault(
+                f"{self.name}: environment {index} allows no action: its action mask is False for "
+                f"{self._masks.every_choice}, {self._place(index, self._steps)}"
+            )
 
     def _refuse_non_finite(self, what: str, values: Array) -> None:
         where = np.argwhere(~np.isfinite(values))

@@ -1,7 +1,7 @@
-"""Which observation and action spaces are understood, and how an observation becomes a vector.
+"""Which observation and action spaces are understood.
 
-A further kind of space is added here: in `check_spaces`, which decides what is accepted, and in
-`observation_size` and `flatten_observations`, which must agree.
+A further kind of observation is added here and in `ppocore.observations`, which flattens it; a further kind of action
+here and in `ppocore.actions`.
 """
 
 from __future__ import annotations
@@ -11,60 +11,60 @@ from typing import Any
 
 import numpy as np
 from gymnasium import Space
-from gymnasium.spaces import Box, Discrete
-from numpy.typing import NDArray
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 
 from ..errors import UsageError
+from ..observations import ObservationMapping
 
 
-def check_spaces(observation_space: Space[Any], action_space: Space[Any]) -> None:
-    """Accepts the spaces of one environment, or says which of them is not supported.
-
-    Observations: `Box` of any shape with at least one element, and any integer, bool or floating dtype.
-    Actions: `Discrete`, whatever its `start`, and `Box` with a floating dtype.
+def check_action_space(space: Space[Any]) -> None:
+    """Accepts `Discrete`, `MultiDiscrete`, `MultiBinary`, and `Box` with a floating dtype.
 
     Raises:
         UsageError: a space of another kind; the sentence names it and what is supported.
     """
-    if not (isinstance(observation_space, Box) and _is_numeric(observation_space)):
-        raise UsageError(
-            f"the observation space {observation_space} is not supported; supported is a Box of numbers with "
-            "at least one element"
-        )
-    if not (isinstance(action_space, Discrete) or _is_floating_box(action_space)):
-        raise UsageError(
-            f"the action space {action_space} is not supported; supported are Discrete and Box with a "
-            "floating-point dtype"
-        )
+    if isinstance(space, Discrete | MultiDiscrete | MultiBinary) or _is_floating_box(space):
+        return
+    raise UsageError(
+        f"the action space {space} is not supported; supported are Discrete, MultiDiscrete, MultiBinary and Box with "
+        "a floating-point dtype"
+    )
 
 
-def observation_size(space: Space[Any]) -> int:
-    """The number of elements of one observation once flattened.
+def observation_mapping(space: Space[Any]) -> ObservationMapping:
+    """How observations of a space become vectors.
 
-    Raises:
-        UsageError: the space is not a `Box`.
-    """
-    return math.prod(_box(space).shape)
-
-
-def flatten_observations(space: Space[Any], observations: NDArray[Any]) -> NDArray[Any]:
-    """Observations `(..., *O)` as vectors `(..., size)`; a view where the layout allows it.
+    `Box` of any shape with at least one element and any integer, bool or floating dtype; `Discrete`, `MultiDiscrete`
+    and `MultiBinary`; `Dict` and `Tuple` of all these.
 
     Raises:
-        UsageError: the space is not a `Box`.
-        ValueError: the trailing dimensions of `observations` are not the space's shape.
+        UsageError: a space of another kind; the sentence names it, where it is, and what is supported.
     """
-    shape = _box(space).shape
-    leading = observations.ndim - len(shape)
-    if leading < 0 or observations.shape[leading:] != shape:
-        raise ValueError(f"observations has shape {observations.shape}, expected (..., {str(shape)[1:]}")
-    return observations.reshape(*observations.shape[:leading], math.prod(shape))
+    return ObservationMapping(_description(space, ""))
 
 
-def _box(space: Space[Any]) -> Box:
-    if not isinstance(space, Box):
-        raise UsageError(f"the observation space {space} is not supported; supported is a Box")
-    return space
+def _description(space: Space[Any], place: str) -> dict[str, Any]:
+    if isinstance(space, Box) and _is_numeric(space):
+        return {"kind": "box", "shape": list(space.shape)}
+    if isinstance(space, Discrete):
+        return {"kind": "discrete", "n": int(space.n), "start": int(space.start)}
+    if isinstance(space, MultiDiscrete):
+        start = np.broadcast_to(getattr(space, "start", 0), space.nvec.shape)
+        counts = {"choices": space.nvec.ravel().tolist(), "start": start.ravel().tolist()}
+        return {"kind": "multi_discrete", "shape": list(space.shape), **counts}
+    if isinstance(space, MultiBinary):
+        return {"kind": "multi_binary", "shape": list(space.shape)}
+    if isinstance(space, Dict) and len(space.spaces) > 0 and all(isinstance(key, str) for key in space.spaces):
+        parts = [[key, _description(part, f"{place}[{key!r}]")] for key, part in space.spaces.items()]
+        return {"kind": "dict", "spaces": parts}
+    if isinstance(space, Tuple) and len(space.spaces) > 0:
+        return {"kind": "tuple", "spaces": [_description(part, f"{place}[{i}]") for i, part in enumerate(space.spaces)]}
+    inside = f" at {place}" if place else ""
+    raise UsageError(
+        f"the observation space {' '.join(str(space).split())}{inside} is not supported; supported are a Box of "
+        "numbers with at least one element, Discrete, MultiDiscrete, MultiBinary, and Dict (its keys strings) and "
+        "Tuple of these" + (": leave it out or change it, with a gymnasium.ObservationWrapper" if place else "")
+    )
 
 
 def _is_numeric(space: Box) -> bool:

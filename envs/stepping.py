@@ -9,7 +9,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from .workers import FailedEnvironment
+from .failures import FailedEnvironment
+from .masks import ReadsMasks
 
 if TYPE_CHECKING:
     _SyncVectorEnv = SyncVectorEnv[Any, Any]
@@ -17,8 +18,8 @@ else:  # generic only since Gymnasium 1.4
     _SyncVectorEnv = SyncVectorEnv
 
 
-class LeanSyncVectorEnv(_SyncVectorEnv):
-    """`SyncVectorEnv` without autoreset or copies, for observations that are one array.
+class LeanSyncVectorEnv(ReadsMasks, _SyncVectorEnv):
+    """`SyncVectorEnv` without autoreset or copies; lean for observations that are one array.
 
     Making a batch of observations, copying the results and merging empty information took a quarter of
     Gymnasium's own step on CartPole (docs/performance.md); here each result is written to its place as it comes.
@@ -27,9 +28,12 @@ class LeanSyncVectorEnv(_SyncVectorEnv):
 
     def __init__(self, makers: Sequence[Callable[[], gym.Env[Any, Any]]]) -> None:
         super().__init__(makers, copy=False, autoreset_mode=AutoresetMode.DISABLED)
+        self._one_array = isinstance(self._observations, np.ndarray)
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """One step of every environment, in turn."""
+        if not self._one_array:
+            return super().step(actions)
         observations: Any = self._observations
         shape = observations.shape[1:]
         rewards, terminations, truncations = self._rewards, self._terminations, self._truncations

@@ -15,8 +15,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from ..errors import UsageError
 from .autoreset import BY_MODE
 from .contract import Step, VectorEnvironments, episode_seed
+from .masks import MaskInInfo, with_mask_in_info
 from .registry import find_spec
-from .spaces import check_spaces
+from .spaces import check_action_space, observation_mapping
 from .stepping import LeanSyncVectorEnv
 from .workers import WorkerVectorEnv
 
@@ -78,7 +79,8 @@ def make_environments(
 
 
 def _under_contract(vector: Vector, name: str, seed: int) -> VectorEnvironments:
-    check_spaces(vector.single_observation_space, vector.single_action_space)
+    observation_mapping(vector.single_observation_space)  # refuses what is not supported
+    check_action_space(vector.single_action_space)
     return BY_MODE[_autoreset_mode(vector, name)](vector, name=name, seed=seed)
 
 
@@ -120,12 +122,18 @@ def _build(env: object, num_envs: int, vectorization: str, kwargs: dict[str, Any
 
 
 def _several(makers: list[Callable[[], Environment]], vectorization: str) -> Vector:
+    makers = [functools.partial(_made, make) for make in makers]
     if vectorization == "async":
         return WorkerVectorEnv(makers)
     vector = LeanSyncVectorEnv(makers)
-    if len({id(environment) for environment in vector.envs}) < len(makers):
+    made = [environment.env if isinstance(environment, MaskInInfo) else environment for environment in vector.envs]
+    if len({id(environment) for environment in made}) < len(makers):
         raise UsageError("env returned the same environment twice; it must make a new one at each call")
     return vector
+
+
+def _made(make: Callable[[], Environment]) -> Environment:
+    return with_mask_in_info(make())
 
 
 def _making(name: str, make: Callable[[], Vector]) -> Vector:

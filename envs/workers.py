@@ -11,16 +11,11 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
+from .failures import FailedEnvironment
+from .masks import ReadsMasks
+
 CLOSING_SECONDS = 10.0
 """How long the workers have to close their environments before they are terminated."""
-
-
-class FailedEnvironment(Exception):
-    """What environment `index` did wrong; the cause holds a worker process's traceback, where there was one."""
-
-    def __init__(self, index: int, message: str) -> None:
-        super().__init__(message)
-        self.index = index
 
 
 class WorkerTraceback(Exception):
@@ -36,7 +31,7 @@ else:  # generic only since Gymnasium 1.4
     _AsyncVectorEnv = AsyncVectorEnv
 
 
-class WorkerVectorEnv(_AsyncVectorEnv):
+class WorkerVectorEnv(ReadsMasks, _AsyncVectorEnv):
     """`AsyncVectorEnv` without autoreset, whose arrays are views of the memory shared with the workers.
 
     Gymnasium's own waits without limit for an exception that could not be sent, cannot be closed once a

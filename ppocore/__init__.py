@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from ppocore.config import PPOConfig
     from ppocore.policy import Policy
     from ppocore.registry import available_backends, register_backend
-    from ppocore.trainer import TrainResult, train
+    from ppocore.result import TrainResult
+    from ppocore.trainer import train
 
 __version__ = "0.1.0"
 
@@ -67,7 +68,7 @@ _HOME = {
     "PPOConfig": "config",
     "Policy": "policy",
     "RolloutBuffer": "buffer",
-    "TrainResult": "trainer",
+    "TrainResult": "result",
     "available_backends": "registry",
     "register_backend": "registry",
     "train": "trainer",

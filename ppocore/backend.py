@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from math import floor, log2
+from math import floor, log2, sqrt
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -48,6 +48,12 @@ class Minibatch(NamedTuple):
     advantages: Array  # (B,)
     returns: Array  # (B,) value targets
     values: Array  # (B,) when the actions were taken
+    masks: Array | None = None  # (B, mask_size) bool: which actions were allowed; None for all
+    old_parameters: Array | None = None  # (B, P) of the distribution when they were taken; None without a KL penalty
+
+    def arrays(self) -> dict[str, Array]:
+        """The arrays that are there, by name."""
+        return {name: array for name, array in zip(self._fields, self, strict=True) if array is not None}
 
 
 @dataclass(frozen=True)
@@ -56,17 +62,77 @@ class Objective:
 
     ::
 
-    ratio       = exp(clamp(log_prob - old_log_prob, +-20))
-    policy_loss = -mean(min(ratio A, clip(ratio, 1 - clip_range, 1 + clip_range) A))
-    value_loss  = mean((value - return)^2) / 2, or with a value_clip_range the mean of the larger of that
-                  and the same with value clipped to within value_clip_range of the rollout's
-    loss        = policy_loss - entropy_coef * mean(entropy) + value_coef * value_loss
+        ratio       = exp(clamp(log_prob - old_log_prob, +-20))
+        surrogate   = min(ratio A, clip(ratio, 1 - clip_range, 1 + clip_range) A)     (arXiv:1707.06347, equation 7)
+                      ratio A                               where not clip            (equation 6)
+                      and no less than dual_clip * A        where A < 0               (arXiv:1912.09729, equation 5)
+        policy_loss = -mean(surrogate)
+        value_loss  = mean((value - return)^2) / 2, or with a value_clip_range the mean of the larger of that
+                      and the same with value clipped to within value_clip_range of the rollout's
+        kl          = mean(KL(old policy || policy)), of the distributions              (equation 8)
+        loss        = policy_loss + kl_coef * kl - entropy_coef * mean(entropy) + value_coef * value_loss
+                      + critic_l2_coef * (sum of the squares of the critic's weights, biases apart)
+
+    What has a coefficient of 0 is not computed: ``kl`` is 0 then.  The L2 term is not part of any figure that is
+    reported but the loss.
     """
 
     clip_range: float
     value_clip_range: float | None = None
     entropy_coef: float = 0.0
     value_coef: float = 0.5
+    clip: bool = True
+    dual_clip: float | None = None
+    kl_coef: float = 0.0
+    critic_l2_coef: float = 0.0
+
+
+@dataclass(frozen=True)
+class OptimizerStep:
+    """How one optimizer step is made.
+
+    Attributes:
+        learning_rate: Adam's step size.
+        max_grad_norm: the gradient is multiplied by ``min(1, max_grad_norm / norm)``; None leaves it.
+        critic_learning_rate: of the weights named ``critic.*``; None for the same.
+        separate: the actor and the critic (``critic.*``) have an optimizer each: gradients are clipped by each
+            one's own norm.
+        hold_actor: make the step of the critic's optimizer alone; weights, moments and step count of the rest stay
+            as they are.
+    """
+
+    learning_rate: float
+    max_grad_norm: float | None = None
+    critic_learning_rate: float | None = None
+    separate: bool = False
+    hold_actor: bool = False
+
+
+Factors = tuple[float, float]
+"""What the root of Adam's second moment, and then its step, are multiplied by."""
+
+
+def adam_factors(step: OptimizerStep, count: int, held: int) -> tuple[Factors, Factors]:
+    """Adam's bias corrections and learning rate for the critic, and for the rest.
+
+    Args:
+        step: says which learning rates.
+        count: optimizer steps made, this one included.
+        held: at how many of them the actor was held, this one included.
+    """
+
+    def factors(rate: float, count: int) -> Factors:
+        beta1, beta2 = ADAM_BETAS
+        return 1.0 / sqrt(1.0 - beta2**count), rate / (1.0 - beta1**count)
+
+    critic_rate = step.learning_rate if step.critic_learning_rate is None else step.critic_learning_rate
+    # An actor that has never moved has no bias to correct, and does not move now.
+    return factors(critic_rate, count), factors(step.learning_rate, max(1, count - held))
+
+
+def is_critic(name: str) -> bool:
+    """Whether a weight is the critic's own: the part that has a learning rate and an optimizer of its own."""
+    return name.startswith("critic.")
 
 
 class Evaluation(NamedTuple):
@@ -79,6 +145,7 @@ class Evaluation(NamedTuple):
     policy_loss: float
     value_loss: float
     loss: float
+    kl: float
 
 
 class UpdateStats(NamedTuple):
@@ -86,7 +153,8 @@ class UpdateStats(NamedTuple):
 
     ``old_approx_kl`` is mean(-log ratio) and ``approx_kl`` mean((ratio - 1) - log ratio), the estimator with
     less variance (http://joschu.net/blog/kl-approx.html); ``clip_fraction`` is how many ratios lay outside the
-    clip range; ``grad_norm`` is the global norm before clipping.
+    clip range; ``grad_norm`` is the global norm before clipping; ``kl`` is the divergence of the objective, 0 where
+    it has none.
     """
 
     loss: float
@@ -97,6 +165,7 @@ class UpdateStats(NamedTuple):
     approx_kl: float
     clip_fraction: float
     grad_norm: float
+    kl: float
 
 
 @runtime_checkable
@@ -104,7 +173,8 @@ class Backend(Protocol):
     """What a backend does.
 
     State is a dict of arrays under canonical names (see `ppocore.networks`): each weight,
-    ``adam.m.<weight>`` and ``adam.v.<weight>`` as float32, and ``adam.step`` as int64.
+    ``adam.m.<weight>`` and ``adam.v.<weight>`` as float32, ``adam.step`` as int64, and where the actor was held at
+    some of these steps, ``adam.held``, the number of them.
     """
 
     name: ClassVar[str]
@@ -123,9 +193,7 @@ class Backend(Protocol):
     def gradients(self, batch: Minibatch, objective: Objective) -> dict[str, Array]:
         """The gradient of the loss by weight name, before clipping."""
 
-    def update(
-        self, batch: Minibatch, objective: Objective, *, learning_rate: float, max_grad_norm: float | None
-    ) -> UpdateStats:
+    def update(self, batch: Minibatch, objective: Objective, step: OptimizerStep) -> UpdateStats:
         """One optimizer step: gradient * min(1, max_grad_norm / norm), then Adam.
 
         Raises:

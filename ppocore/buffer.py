@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .advantages import gae
 from .backend import Minibatch
+from .estimators import Experience, estimate
 from .normalize import normalize
 
 Array = NDArray[Any]
@@ -28,6 +28,8 @@ class RolloutBuffer:
     ``terminated``      (T, N) bool
     ``truncated``       (T, N) bool
     ``valid``           (T, N) bool                 False where the step only reset its environment
+    ``masks``           (T, N, mask_size) bool      which actions were allowed; None where all always were
+    ``parameters``      (T, N, parameter_size)      of the distribution when acting, before masks
     ``log_probs``       (T, N)                      of the actions when taken
     ``values``          (T, N)                      of the observations when acted on
     ``next_values``     (T, N)                      of each step's true successor
@@ -43,10 +45,13 @@ class RolloutBuffer:
         observation_size: int,
         action_shape: tuple[int, ...] = (),
         action_dtype: Any = np.int64,
+        parameter_size: int = 0,
     ) -> None:
         shape = (num_steps, num_envs)
         self.observations: NDArray[np.float32] = np.zeros((*shape, observation_size), np.float32)
         self.actions: Array = np.zeros((*shape, *action_shape), action_dtype)
+        self.parameters: NDArray[np.float32] = np.zeros((*shape, parameter_size), np.float32)
+        self.masks: NDArray[np.bool_] | None = None
         self.rewards, self.log_probs, self.values, self.next_values, self.advantages, self.returns = (
             np.zeros(shape, np.float32) for _ in range(6)
         )
@@ -63,17 +68,34 @@ class RolloutBuffer:
         """Columns, N."""
         return self.rewards.shape[1]
 
-    def compute_advantages(self, *, gamma: float, lam: float) -> None:
-        """Fill ``advantages`` and ``returns`` by `ppocore.gae` from the arrays above."""
-        self.advantages, self.returns = gae(
+    def compute_advantages(
+        self,
+        *,
+        gamma: float,
+        lam: float,
+        estimator: str = "gae",
+        value_target: str = "same",
+        n: int = 5,
+        values: Array | None = None,
+        next_values: Array | None = None,
+        log_ratios: Array | None = None,
+    ) -> None:
+        """Fill ``advantages`` and ``returns`` by `ppocore.estimators.estimate` from the arrays above.
+
+        ``values``, ``next_values`` and ``log_ratios`` (all (T, N)) take the place of those of the rollout where a
+        network that has learned since is to judge it.
+        """
+        experience = Experience(
             self.rewards,
-            self.values,
-            self.next_values,
+            self.values if values is None else values,
+            self.next_values if next_values is None else next_values,
             self.terminated,
             self.truncated,
-            gamma=gamma,
-            lam=lam,
-            valid=self.valid,
+            self.valid,
+            np.zeros_like(self.rewards) if log_ratios is None else log_ratios,
+        )
+        self.advantages, self.returns = estimate(
+            experience, estimator=estimator, value_target=value_target, gamma=gamma, lam=lam, n=n
         )
 
     def minibatches(
@@ -83,42 +105,71 @@ class RolloutBuffer:
         *,
         epochs: int = 1,
         normalize_advantages: bool = True,
+        advantage_scope: str = "minibatch",
+        with_parameters: bool = False,
+        before_epoch: Callable[[], None] | None = None,
         dtype: Any = np.float64,
     ) -> Iterator[Minibatch]:
         """Shuffled minibatches of the valid steps; each step once an epoch (37 details, core 6).
 
         An epoch is cut into as few minibatches of at most ``size`` samples as it takes, as equal as can be, so
         that none is a remainder of a few samples.  Each is a view that the next epoch overwrites.
-        Normalised advantages are those of the minibatch (core 7), rounded to float32.
+        Normalised advantages are those of the minibatch (core 7) or of the rollout, rounded to float32.
 
         Args:
             size: most samples in one minibatch.
             rng: draws one permutation an epoch.
             epochs: passes over the rollout.
-            normalize_advantages: whether advantages are normalised within each minibatch.
+            normalize_advantages: whether advantages are normalised.
+            advantage_scope: over what: each ``minibatch``, or the ``rollout``.
+            with_parameters: whether minibatches have ``old_parameters``.
+            before_epoch: called before each epoch but the first; advantages and returns are read again after it.
             dtype: of the floating-point arrays handed out.
         """
         rows = np.flatnonzero(self.valid)
         count = len(rows)
         actions_dtype = dtype if self.actions.dtype.kind == "f" else self.actions.dtype
+        over_rollout = normalize_advantages and advantage_scope == "rollout"
+
+        def estimates() -> list[Array]:
+            advantages, returns = (_flat(a, rows, dtype) for a in (self.advantages, self.returns))
+            return [_normalized(advantages) if over_rollout else advantages, returns]
+
         sources = [
             _flat(self.observations, rows, dtype),
             _flat(self.actions, rows, actions_dtype),
-            *(_flat(a, rows, dtype) for a in (self.log_probs, self.advantages, self.returns, self.values)),
+            _flat(self.log_probs, rows, dtype),
+            *estimates(),
+            _flat(self.values, rows, dtype),
         ]
+        names = list(Minibatch._fields[: len(sources)])
+        if self.masks is not None:
+            names.append("masks")
+            sources.append(_flat(self.masks, rows, np.bool_))
+        if with_parameters:
+            names.append("old_parameters")
+            sources.append(_flat(self.parameters, rows, dtype))
         shuffled = [np.empty_like(source) for source in sources]
         parts = -(-count // size)
         edges = [count * k // parts for k in range(parts + 1)] if parts else [0]
-        for _ in range(epochs):
+        for epoch in range(epochs):
+            if epoch and before_epoch is not None:
+                before_epoch()
+                sources[3:5] = estimates()
             order = rng.permutation(count)
             for source, target in zip(sources, shuffled, strict=True):
                 np.take(source, order, axis=0, out=target, mode="clip")  # "raise" would buffer the output
             for start, stop in pairwise(edges):
-                batch = Minibatch(*(array[start:stop] for array in shuffled))
-                if normalize_advantages:
-                    normalized = normalize(batch.advantages).astype(np.float32).astype(dtype)
-                    batch = batch._replace(advantages=normalized)
+                batch = Minibatch(**{n: a[start:stop] for n, a in zip(names, shuffled, strict=True)})
+                if normalize_advantages and not over_rollout:
+                    batch = batch._replace(advantages=_normalized(batch.advantages))
                 yield batch
+
+
+def _normalized(advantages: Array) -> Array:
+    """Normalised and rounded to float32, in the dtype that they come in."""
+    normalized: Array = normalize(advantages).astype(np.float32).astype(advantages.dtype)
+    return normalized
 
 
 def _flat(array: Array, rows: Array, dtype: Any) -> Array:

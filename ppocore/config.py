@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import numbers
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .actions import CONTINUOUS_POLICIES
 from .errors import UsageError
+from .estimators import ESTIMATORS
+from .validation import check_types, contradictions, require
 
 PRECISIONS = ("exact", "float32")
 ACTIVATIONS = ("tanh", "relu")
 VECTORIZATIONS = ("sync", "async", "vector")
+OBJECTIVES = ("clip", "kl", "clip+kl", "none")
+ADVANTAGE_SCOPES = ("minibatch", "rollout")
 
 _DETAILS = "37 details"  # "The 37 Implementation Details of PPO" (Huang et al., ICLR Blog Track 2022)
 _PAPER = "arXiv:1707.06347"
@@ -47,15 +49,62 @@ class PPOConfig:
     anneal_learning_rate: bool = _setting(
         True, "lower the learning rate linearly to 0 over the run", _DETAILS + ", core 4"
     )
+    critic_learning_rate: float | None = _setting(
+        None, "the critic's step size, annealed or adapted alike (none: the learning rate)", "Spinning Up"
+    )
+    separate_optimizers: bool = _setting(
+        False,
+        "an optimizer each for actor and critic: gradients clipped apart, and target_kl stops the actor alone",
+        "Spinning Up",
+    )
+    desired_kl: float | None = _setting(
+        None,
+        "adapt the learning rate: / 1.5 after an iteration that moved the policy by more than twice this KL "
+        "divergence, * 1.5 after less than half (none: do not)",
+        "arXiv:1707.02286, RSL-RL",
+    )
     adam_epsilon: float = _setting(1e-5, "Adam's epsilon", _DETAILS + ", core 3")
     gamma: float = _setting(0.99, "discount factor", _PAPER + ", table 3")
-    gae_lambda: float = _setting(0.95, "lambda of generalized advantage estimation", "arXiv:1506.02438")
+    gae_lambda: float = _setting(0.95, "lambda of generalized advantage estimation and of V-trace", "arXiv:1506.02438")
+    advantage_estimator: str = _setting(
+        "gae", "advantages: gae, monte_carlo (returns minus values), n_step, td or vtrace", "arXiv:1506.02438"
+    )
+    n_step: int = _setting(5, "rewards summed by the n_step estimator", "arXiv:1602.01783")
+    value_target: str = _setting(
+        "same", "what the value is trained on: the returns of an estimator (same: of the advantages')", _DETAILS
+    )
+    recompute_advantages: bool = _setting(
+        False,
+        "estimate advantages anew before each epoch, with the values of the moment",
+        "arXiv:2006.05990, section 3.5",
+    )
+    objective: str = _setting(
+        "clip", "surrogate: clip; kl (a penalty); clip+kl (both); none (the ratio alone)", _PAPER + ", sections 3 and 4"
+    )
     clip_range: float = _setting(0.2, "epsilon of the clipped surrogate: how far the ratio may move from 1", _PAPER)
     anneal_clip_range: bool = _setting(False, "lower the clip range linearly to 0 over the run", _PAPER + ", table 5")
+    dual_clip: float | None = _setting(
+        None,
+        "least multiple of a negative advantage that the surrogate may be, above 1 (none: any)",
+        "arXiv:1912.09729",
+    )
+    kl_coef: float = _setting(1.0, "weight of the KL penalty, at first if kl_target is given", _PAPER + ", section 4")
+    kl_target: float | None = _setting(
+        None,
+        "adapt kl_coef: halve it after an iteration that moved the policy by less than 2/3 of this KL divergence, "
+        "double it after more than 3/2 (none: fixed)",
+        _PAPER + ", section 4",
+    )
     value_clip_range: float | None = _setting(
         None, "how far the value may move from the rollout's (none: no value clipping)", _DETAILS + ", core 9"
     )
     entropy_coef: float = _setting(0.01, "weight of the entropy bonus", _PAPER + ", table 5")
+    anneal_entropy_coef: bool = _setting(
+        False, "lower the entropy bonus linearly to 0 over the run", "arXiv:1602.01783"
+    )
+    entropy_decay: float = _setting(
+        1.0, "multiply the weight of the entropy bonus by this after every iteration", "XinJingHao PPO-Continuous"
+    )
     value_coef: float = _setting(
         0.5, "weight of the value loss, which is half the mean squared error", _DETAILS + ", core 10"
     )
@@ -65,8 +114,12 @@ class PPOConfig:
     target_kl: float | None = _setting(
         None, "stop an iteration's updates once approx_kl exceeds this (none: never)", "Spinning Up"
     )
-    normalize_advantages: bool = _setting(
-        True, "advantages of each minibatch to mean 0 and standard deviation 1", _DETAILS + ", core 7"
+    critic_l2_coef: float = _setting(
+        0.0, "weight of the sum of the critic's squared weights in the loss", "XinJingHao PPO-Continuous"
+    )
+    normalize_advantages: bool = _setting(True, "advantages to mean 0 and standard deviation 1", _DETAILS + ", core 7")
+    advantage_scope: str = _setting(
+        "minibatch", "what advantages are normalized over: each minibatch, or the rollout", _DETAILS + ", core 7"
     )
     normalize_observations: bool = _setting(
         False, "observations to running mean 0 and variance 1, clipped to +-10", _DETAILS + ", continuous 5-6"
@@ -79,8 +132,16 @@ class PPOConfig:
     hidden_sizes: tuple[int, ...] = _setting((64, 64), "units of each hidden layer", _DETAILS)
     activation: str = _setting("tanh", "activation of the hidden layers: tanh or relu", _DETAILS)
     shared_trunk: bool = _setting(False, "one network with two heads instead of two networks", _DETAILS + ", core 13")
+    continuous_policy: str = _setting(
+        "gaussian",
+        "for Box actions: gaussian (clipped to the bounds), squashed_gaussian (by tanh), or beta",
+        _DETAILS + ", continuous 1; arXiv:1801.01290; Chou et al. 2017",
+    )
     log_std_init: float = _setting(
-        0.0, "initial log standard deviation of continuous actions", _DETAILS + ", continuous 2"
+        0.0, "initial log standard deviation of a Gaussian policy", _DETAILS + ", continuous 2"
+    )
+    learn_log_std: bool = _setting(
+        True, "train the log standard deviation (no: it stays as it is)", _DETAILS + ", continuous 2"
     )
     precision: str = _setting(
         "exact",
@@ -98,26 +159,37 @@ class PPOConfig:
 
     def __post_init__(self) -> None:
         """Check each field alone, then the fields together."""
-        _check_types(self)
-        for name in ("num_envs", "num_steps", "update_epochs", "minibatch_size", "total_steps", "threads"):
-            _require(self, name, getattr(self, name) >= 1, "at least 1")
+        check_types(self)
+        for name in ("num_envs", "num_steps", "update_epochs", "minibatch_size", "total_steps", "threads", "n_step"):
+            require(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("gamma", "gae_lambda"):
-            _require(self, name, 0.0 <= getattr(self, name) <= 1.0, "between 0 and 1")
+            require(self, name, 0.0 <= getattr(self, name) <= 1.0, "between 0 and 1")
         for name in ("learning_rate", "adam_epsilon", "clip_range"):
-            _require(self, name, getattr(self, name) > 0.0, "greater than 0")
-        for name in ("value_clip_range", "max_grad_norm", "target_kl"):
+            require(self, name, getattr(self, name) > 0.0, "greater than 0")
+        optional = "value_clip_range max_grad_norm target_kl critic_learning_rate desired_kl kl_target"
+        for name in optional.split():
             value = getattr(self, name)
-            _require(self, name, value is None or value > 0.0, "greater than 0, or none")
-        for name in ("entropy_coef", "value_coef"):
-            _require(self, name, getattr(self, name) >= 0.0, "at least 0")
-        _require(self, "hidden_sizes", all(size >= 1 for size in self.hidden_sizes), "positive layer sizes")
-        _require(self, "log_std_init", abs(self.log_std_init) <= 20.0, "between -20 and 20")
+            require(self, name, value is None or value > 0.0, "greater than 0, or none")
+        require(self, "dual_clip", self.dual_clip is None or self.dual_clip > 1.0, "greater than 1, or none")
+        require(self, "entropy_decay", 0.0 < self.entropy_decay <= 1.0, "greater than 0 and at most 1")
+        for name in ("entropy_coef", "value_coef", "kl_coef", "critic_l2_coef"):
+            require(self, name, getattr(self, name) >= 0.0, "at least 0")
+        require(self, "hidden_sizes", all(size >= 1 for size in self.hidden_sizes), "positive layer sizes")
+        require(self, "log_std_init", abs(self.log_std_init) <= 20.0, "between -20 and 20")
         for name, choices in (
             ("precision", PRECISIONS),
             ("activation", ACTIVATIONS),
             ("vectorization", VECTORIZATIONS),
+            ("continuous_policy", CONTINUOUS_POLICIES),
+            ("objective", OBJECTIVES),
+            ("advantage_scope", ADVANTAGE_SCOPES),
+            ("advantage_estimator", tuple(ESTIMATORS)),
+            ("value_target", ("same", *ESTIMATORS)),
         ):
-            _require(self, name, getattr(self, name) in choices, "one of " + ", ".join(choices))
+            require(self, name, getattr(self, name) in choices, "one of " + ", ".join(choices))
+        for holds, sentence in contradictions(self):
+            if holds:
+                raise UsageError(sentence)
         if self.minibatch_size > self.rollout_size:
             raise UsageError(
                 f"minibatch_size={self.minibatch_size} is larger than the rollout of num_envs={self.num_envs} x "
@@ -153,44 +225,3 @@ class PPOConfig:
     def from_dict(cls, settings: dict[str, Any]) -> PPOConfig:
         """The inverse of `to_dict`; unknown names are a `UsageError`."""
         return cls().replace(**settings)
-
-
-def _require(config: PPOConfig, name: str, holds: bool, rule: str) -> None:
-    if not holds:
-        raise UsageError(f"{name}={getattr(config, name)!r} is out of range: it must be {rule}")
-
-
-def _check_types(config: PPOConfig) -> None:
-    """Numbers of the right kind; integers are turned into floats, and lists of sizes into tuples."""
-    for spec in dataclasses.fields(config):
-        value, kind = getattr(config, spec.name), str(spec.type)
-        if value is None and "None" in kind:
-            continue
-        if kind.startswith("tuple"):
-            one = _is_integer(value) or not isinstance(value, Iterable)
-            sizes = (value,) if one else tuple(value)
-            if not all(_is_integer(size) for size in sizes):
-                raise TypeError(f"{spec.name}={value!r} must be a sequence of integers")
-            object.__setattr__(config, spec.name, tuple(int(size) for size in sizes))
-        elif kind == "int":
-            if not _is_integer(value):
-                raise TypeError(f"{spec.name}={value!r} must be an integer")
-            object.__setattr__(config, spec.name, int(value))
-        elif kind.startswith("float"):
-            if not isinstance(value, numbers.Real) or isinstance(value, bool):
-                raise TypeError(f"{spec.name}={value!r} must be a number")
-            try:
-                number = float(value)
-            except OverflowError:
-                number = math.inf
-            if not math.isfinite(number):
-                raise UsageError(f"{spec.name}={value!r} must be finite")
-            object.__setattr__(config, spec.name, number)
-        elif kind == "bool" and not isinstance(value, bool):
-            raise TypeError(f"{spec.name}={value!r} must be True or False")
-        elif kind == "str" and not isinstance(value, str):
-            raise TypeError(f"{spec.name}={value!r} must be a string")
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .envs import make_environments
+from .actions import ActionAdapter
+from .envs import VectorEnvironments, make_environments
 from .errors import UsageError
 from .policy import Policy
 
@@ -68,15 +69,12 @@ def evaluate(
     lengths: list[list[int]] = [[] for _ in range(num_envs)]
     total, length = np.zeros(num_envs), np.zeros(num_envs, np.int64)
     with make_environments(env, num_envs, seed=_EVALUATION_SEEDS + seed, env_kwargs=env_kwargs) as environments:
-        shape = environments.observation_space.shape
-        if shape != policy.observation_shape:
-            raise UsageError(
-                f"the policy takes observations of shape {policy.observation_shape} but {environments.name} gives "
-                f"{shape}: evaluate it on the environment it was trained on"
-            )
+        _check_same_spaces(policy, environments)
         observations = environments.reset()
         while (quota > 0).any():
-            step = environments.step(policy.act(observations, deterministic, rng=rng))
+            flat = observations.reshape(num_envs, policy.mapping.size)
+            masks = environments.action_masks
+            step = environments.step(policy.act_on_vectors(flat, deterministic, masks=masks, rng=rng))
             total += step.rewards
             length += step.valid
             for i in np.flatnonzero(step.terminated | step.truncated).tolist():
@@ -87,6 +85,28 @@ def evaluate(
                 total[i], length[i] = 0.0, 0
             observations = step.observations
         return EvaluationResult(environments.name, [*chain(*returns)], [*chain(*lengths)])
+
+
+def _check_same_spaces(policy: Policy, environments: VectorEnvironments) -> None:
+    if policy.mapping != environments.observation_mapping:
+        takes, gives = (
+            f"observations of shape {mapping.shape}" if mapping.shape is not None else f"{mapping.to_dict()}"
+            for mapping in (policy.mapping, environments.observation_mapping)
+        )
+        raise UsageError(
+            f"the policy takes {takes} but {environments.name} gives {gives}: evaluate it on the environment it was "
+            "trained on"
+        )
+    if _without_policy(ActionAdapter(environments.action_space)) != _without_policy(policy.adapter):
+        raise UsageError(
+            f"the policy's actions are not those of {environments.name}, whose action space is "
+            f"{' '.join(str(environments.action_space).split())}: evaluate it on the environment it was trained on"
+        )
+
+
+def _without_policy(adapter: ActionAdapter) -> dict[str, Any]:
+    """The action space alone, whatever acts in it."""
+    return {key: value for key, value in adapter.to_dict().items() if key != "policy"}
 
 
 _EVALUATION_SEEDS = 1 << 32

@@ -6,7 +6,7 @@ stored ``(in, out)``, whatever the framework::
     separate networks   actor.hidden.0.weight  actor.hidden.0.bias ... actor.output.weight  actor.output.bias
                         critic.hidden.0.weight ...                      critic.output.weight critic.output.bias
     shared trunk        trunk.hidden.0.weight ... actor.output.*, critic.output.*
-    continuous actions  log_std
+    normal actions      log_std
 """
 
 from __future__ import annotations
@@ -19,7 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .distributions import Categorical, DiagonalGaussian, Distribution
+from .distributions import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    DiagonalGaussian,
+    Distribution,
+    MultiCategorical,
+    SquashedGaussian,
+)
 from .errors import UsageError
 from .initialization import HIDDEN_GAIN, POLICY_GAIN, VALUE_GAIN, orthogonal
 
@@ -37,12 +45,15 @@ class NetworkSpec:
 
     Attributes:
         observation_size: numbers in one observation.
-        action_kind: ``categorical`` or ``gaussian``.
-        action_size: number of choices, or of continuous dimensions.
+        action_kind: ``categorical``, ``multi_categorical``, ``bernoulli``, ``gaussian``, ``squashed_gaussian`` or
+            ``beta``.
+        action_size: number of choices, of components, of bits, or of continuous dimensions.
         hidden_sizes: units of each hidden layer.
         activation: ``tanh`` or ``relu``.
         shared_trunk: whether the policy and the value share their hidden layers.
-        log_std_init: initial log standard deviation of continuous actions.
+        log_std_init: initial log standard deviation of normally distributed actions.
+        choices: number of choices of each component, for ``multi_categorical``; otherwise empty.
+        learn_log_std: whether the log standard deviation is trained, or stays what it is.
     """
 
     observation_size: int
@@ -52,19 +63,29 @@ class NetworkSpec:
     activation: str = "tanh"
     shared_trunk: bool = False
     log_std_init: float = 0.0
+    choices: tuple[int, ...] = ()
+    learn_log_std: bool = True
+
+    @property
+    def has_log_std(self) -> bool:
+        """Whether the last half of the distribution's parameters is a weight of its own, for all observations."""
+        return self.action_kind in ("gaussian", "squashed_gaussian")
 
     @property
     def output_size(self) -> int:
         """Numbers that the policy's last layer gives for one observation."""
-        return self.action_size
+        return self.action_size if self.has_log_std else self.distribution().parameter_size
 
     def distribution(self) -> Distribution:
         """The distribution over actions that the network's output parametrises."""
-        if self.action_kind == "categorical":
-            return Categorical(self.action_size)
-        if self.action_kind == "gaussian":
-            return DiagonalGaussian(self.action_size)
-        raise UsageError(f"action_kind={self.action_kind!r} is unknown: use categorical or gaussian")
+        if self.action_kind == "multi_categorical":
+            if len(self.choices) != self.action_size:
+                raise UsageError(f"choices={self.choices} must name the choices of {self.action_size} components")
+            return MultiCategorical(self.choices)
+        if self.action_kind not in _DISTRIBUTIONS:
+            kinds = ", ".join(["multi_categorical", *_DISTRIBUTIONS])
+            raise UsageError(f"action_kind={self.action_kind!r} is unknown: use one of {kinds}")
+        return _DISTRIBUTIONS[self.action_kind](self.action_size)
 
     @property
     def trunks(self) -> tuple[str, ...]:
@@ -88,7 +109,7 @@ class NetworkSpec:
         for head, size in (("actor", self.output_size), ("critic", 1)):
             shapes[f"{head}.output.weight"] = (last, size)
             shapes[f"{head}.output.bias"] = (size,)
-        if self.action_kind == "gaussian":
+        if self.has_log_std:
             shapes["log_std"] = (self.action_size,)
         return shapes
 
@@ -107,13 +128,22 @@ class NetworkSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """The specification as JSON can hold it."""
-        return {**asdict(self), "hidden_sizes": list(self.hidden_sizes)}
+        return {**asdict(self), "hidden_sizes": list(self.hidden_sizes), "choices": list(self.choices)}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> NetworkSpec:
         """The inverse of `to_dict`."""
-        return cls(**{**fields, "hidden_sizes": tuple(fields["hidden_sizes"])})
+        fields = {"choices": (), **fields}
+        return cls(**{**fields, **{name: tuple(fields[name]) for name in ("hidden_sizes", "choices")}})
 
+
+_DISTRIBUTIONS: dict[str, Callable[[int], Distribution]] = {
+    "categorical": Categorical,
+    "bernoulli": Bernoulli,
+    "gaussian": DiagonalGaussian,
+    "squashed_gaussian": SquashedGaussian,
+    "beta": Beta,
+}
 
 _CHUNK = 4096
 
@@ -196,7 +226,7 @@ class ActingNetwork:
             trunk = "trunk" if spec.shared_trunk else head
             names = [f"{trunk}.hidden.{i}" for i in range(len(spec.hidden_sizes))] + [f"{head}.output"]
             self._stacks[head] = _Layers(names, [*sizes, size], spec.activation, dtype)
-        self._log_std = np.zeros(spec.action_size, dtype) if spec.action_kind == "gaussian" else None
+        self._log_std = np.zeros(spec.action_size, dtype) if spec.has_log_std else None
         self._parameters = np.empty((0, 2 * spec.action_size), dtype)
 
     def load(self, weights: Mapping[str, Array]) -> None:

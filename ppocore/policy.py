@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from math import prod
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,13 +14,15 @@ from numpy.typing import NDArray
 from .actions import ActionAdapter
 from .atomic import write_atomically
 from .errors import UsageError
+from .masks import every_choice, leaves_nothing, read_mask
 from .networks import ActingNetwork, NetworkSpec
 from .normalize import ObservationNormalizer
+from .observations import ObservationMapping
 
 Array = NDArray[Any]
 
 POLICY_FILE = "policy.safetensors"
-_FORMAT, _VERSION = "ppocore-policy", 1
+_FORMAT, _VERSION = "ppocore-policy", 2
 _KEY = "ppocore"
 
 
@@ -39,7 +40,7 @@ class Policy:
         spec: the network.
         weights: its weights, by canonical name.
         adapter: from sampled actions to the environment's.
-        observation_shape: of one observation.
+        mapping: from the environment's observations to the network's.
         normalizer_state: of an `ObservationNormalizer`, if observations were normalised.
         network: what acts in place of the specification's network: a network that the user brought, in its
             framework.  Such a policy's file holds its weights, but NumPy alone cannot act with them.
@@ -50,24 +51,23 @@ class Policy:
         spec: NetworkSpec,
         weights: Mapping[str, Array],
         adapter: ActionAdapter,
-        observation_shape: tuple[int, ...],
+        mapping: ObservationMapping,
         normalizer_state: Mapping[str, Array] | None = None,
         *,
         network: PolicyNetwork | None = None,
     ) -> None:
         self.spec = spec
         self.weights = dict(weights)
-        self.observation_shape = tuple(observation_shape)
-        if prod(self.observation_shape) != spec.observation_size:
+        self.mapping, self.adapter = mapping, adapter
+        if mapping.size != spec.observation_size:
             raise UsageError(
-                f"observation_shape={self.observation_shape} is not the network's {spec.observation_size} inputs"
+                f"observations have {mapping.size} numbers, which are not the network's {spec.observation_size} inputs"
             )
-        if (adapter.kind, adapter.size) != (spec.action_kind, spec.action_size):
+        if (adapter.kind, adapter.size, adapter.choices) != (spec.action_kind, spec.action_size, spec.choices):
             raise UsageError(
                 f"the action space is {adapter.kind} of size {adapter.size}, the network's output "
                 f"{spec.action_kind} of size {spec.action_size}"
             )
-        self._adapter = adapter
         self._distribution = spec.distribution()
         self._normalizer_state = None if normalizer_state is None else dict(normalizer_state)
         self._own_network = network is not None
@@ -82,13 +82,15 @@ class Policy:
         observation: Any,
         deterministic: bool = True,
         *,
+        mask: Any = None,
         rng: np.random.Generator | None = None,
     ) -> Any:
         """The action for one observation, or the actions for a batch of them.
 
         Args:
-            observation: ``observation_shape``, or a batch ``(B, *observation_shape)``.
-            deterministic: the most probable action instead of a sampled one.
+            observation: one of the environment's, or a batch of them: B in front of every array's shape.
+            deterministic: the most probable action instead of a sampled one (for Beta, the mean).
+            mask: which actions are allowed, as in `ppocore.masks`, for one observation, or (B, mask_size) for a batch.
             rng: draws the samples; by default a generator that is seeded by the system.
 
         Returns:
@@ -96,19 +98,28 @@ class Policy:
             ``(B,)`` or ``(B, *shape)`` for a batch.
 
         Raises:
-            ValueError: an observation of another shape, or one that is not finite.
+            ValueError: an observation of another shape, or one that is not finite; a mask of another shape, one that
+                allows nothing, or one for continuous actions.
         """
+        flat, single = self.mapping.flatten_any(observation)
+        masks = None if mask is None else self._masks(mask, single, len(flat))
+        actions = self.act_on_vectors(flat, deterministic, masks=masks, rng=rng)
+        if not single:
+            return actions
+        return int(actions[0]) if self.adapter.kind == "categorical" else actions[0]
+
+    def act_on_vectors(
+        self,
+        flat: Array,
+        deterministic: bool = True,
+        *,
+        masks: Array | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> Array:
+        """`act` for a batch of observations that are flattened already, (B, size); masks (B, mask_size) bool."""
         network = self._loaded()
-        array = np.asarray(observation)
-        single = array.shape == self.observation_shape
-        if not single and array.shape[1:] != self.observation_shape:
-            raise ValueError(
-                f"observation has shape {array.shape}, expected {self.observation_shape} "
-                f"or a batch (B, {', '.join(map(str, self.observation_shape))})"
-            )
-        if not np.isfinite(array).all():
+        if not np.isfinite(flat).all():
             raise ValueError("observation is not finite: it has NaN or infinite entries")
-        flat = array.reshape(1 if single else len(array), self.spec.observation_size)
         if self._normalizer is not None:
             flat = self._normalizer.normalize(flat)
         with np.errstate(over="ignore"):
@@ -116,6 +127,8 @@ class Policy:
         if not np.isfinite(inputs).all():
             raise ValueError("observation is too large: it has entries beyond float32's range")
         parameters = network.policy(inputs)
+        if masks is not None and self.adapter.mask_size:
+            parameters = self._distribution.apply_masks(parameters, masks)
         if deterministic:
             actions = self._distribution.mode(parameters)
         else:
@@ -123,10 +136,24 @@ class Policy:
             noise = self._distribution.noise(rng, (len(inputs),))
             shape = (len(inputs), *self._distribution.action_shape)
             actions = self._distribution.sample(parameters, noise, np.empty(shape, self._distribution.action_dtype))
-        adapted = self._adapter(actions)
-        if not single:
-            return adapted
-        return int(adapted[0]) if self._adapter.kind == "categorical" else adapted[0]
+        return self.adapter(actions)
+
+    def _masks(self, mask: Any, single: bool, count: int) -> Array:
+        """Masks (count, mask_size) as the distribution takes them."""
+        if not self.adapter.mask_size:
+            raise ValueError("mask is given for continuous actions, which have none: leave it out")
+        if not single and (not hasattr(mask, "__len__") or len(mask) != count):
+            raise ValueError(f"mask has shape {np.shape(mask)}, expected {(count, self.adapter.mask_size)}")
+        masks = np.ones((count, self.adapter.mask_size), np.bool_)
+        for i, row in enumerate([mask] if single else mask):
+            where = "mask" if single else f"mask of observation {i}"
+            try:
+                masks[i] = read_mask(row, self.adapter)
+            except ValueError as error:
+                raise ValueError(f"{where} {error}") from error
+            if leaves_nothing(masks[i : i + 1], self.adapter).any():
+                raise ValueError(f"{where} allows no action: it is False for {every_choice(self.adapter)}")
+        return masks
 
     def _loaded(self) -> PolicyNetwork:
         if self._network is None:
@@ -152,8 +179,8 @@ class Policy:
             "format": _FORMAT,
             "version": _VERSION,
             "network": None if self._own_network else self.spec.to_dict(),
-            "action_space": self._adapter.to_dict(),
-            "observation_shape": list(self.observation_shape),
+            "action_space": self.adapter.to_dict(),
+            "observation_space": self.mapping.to_dict(),
         }
         # One key: safetensors writes several in no fixed order, and equal policies are to be equal files.
         write_atomically(Path(path), save(tensors, {_KEY: json.dumps(description, sort_keys=True)}))
@@ -184,9 +211,9 @@ class Policy:
                 raise KeyError("format")
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"{file} is a safetensors file but not a ppocore policy") from error
-        if description.get("version") != _VERSION:
+        if description.get("version") not in (1, _VERSION):
             raise UsageError(
-                f"{file} has policy format version {description.get('version')}, this ppocore reads {_VERSION}"
+                f"{file} has policy format version {description.get('version')}, this ppocore reads {_VERSION} and 1"
             )
         if "network" in description and description["network"] is None:
             raise UsageError(
@@ -200,10 +227,18 @@ class Policy:
                 NetworkSpec.from_dict(description["network"]),
                 {k: v for k, v in tensors.items() if not k.startswith(prefix)},
                 ActionAdapter.from_dict(description["action_space"]),
-                tuple(description["observation_shape"]),
+                ObservationMapping(_observation_space(description)),
                 normalizer or None,
             )
             policy._loaded()
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"{file} does not describe a policy: {error}") from error
         return policy
+
+
+def _observation_space(description: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The description of a file's observations; version 1 had their shape alone."""
+    if description["version"] == 1:
+        return {"kind": "box", "shape": list(description["observation_shape"])}
+    space: Mapping[str, Any] = description["observation_space"]
+    return space

@@ -1,4 +1,4 @@
-"""Collecting one rollout: act, step, remember; then judge the whole of it at once."""
+"""Collecting one rollout: act, step, remember; then judge the whole of it at once, and again if asked."""
 
 from __future__ import annotations
 
@@ -81,6 +81,7 @@ class RolloutCollector:
         buffer: RolloutBuffer,
         rng: np.random.Generator,
         *,
+        adapter: ActionAdapter | None = None,
         observation_normalizer: ObservationNormalizer | None = None,
         reward_scaler: RewardScaler | None = None,
     ) -> None:
@@ -91,11 +92,13 @@ class RolloutCollector:
         self._rng = rng
         self._normalizer = observation_normalizer
         self._scaler = reward_scaler
-        self._adapt = ActionAdapter(environments.action_space)
+        self._adapt = ActionAdapter(environments.action_space) if adapter is None else adapter
         self._continuous = distribution.action_dtype.kind == "f"
         self._observations = environments.reset()
         size = distribution.parameter_size
         self._parameters = np.zeros((buffer.num_steps, buffer.num_envs, size))
+        self._judged = np.zeros((0, 0), np.float32)  # the observations that `values` needs, in one array
+        self._finals: list[tuple[int, Array, Array]] = []  # (row, environments, their final observations)
 
     def collect(self, actor: Actor) -> int:
         """Fill the buffer but for advantages and returns; the number of valid steps.
@@ -106,13 +109,17 @@ class RolloutCollector:
         """
         buffer, environments, distribution = self.buffer, self.environments, self._distribution
         noise = distribution.noise(self._rng, buffer.rewards.shape)
-        finals: list[tuple[int, Array, Array]] = []  # (row, environments, their final observations)
+        self._finals = []
+        buffer.masks = None
         self.statistics.begin_rollout()
         for t in range(buffer.num_steps):
             inputs = buffer.observations[t]
             self._observe(self._observations, inputs)
             parameters = actor.policy(inputs)
             self._parameters[t] = parameters
+            masks = environments.action_masks
+            if masks is not None:
+                parameters = distribution.apply_masks(parameters, self._keep_masks(t, masks))
             actions = distribution.sample(parameters, noise[t], buffer.actions[t])
             if self._continuous and not np.isfinite(actions).all():
                 raise NonFiniteError(
@@ -132,9 +139,9 @@ class RolloutCollector:
                 buffer.rewards[t] = self._scaler(step.rewards, step.terminated, step.truncated, step.valid)
             if any_ended and step.next_observations is not step.observations:
                 which = np.flatnonzero(ended)
-                finals.append((t, which, self._prepare(step.next_observations[which])))
+                self._finals.append((t, which, self._prepare(step.next_observations[which])))
             self._observations = step.observations
-        self._judge(actor, finals)
+        self._judge(actor)
         return int(np.count_nonzero(buffer.valid))
 
     def _observe(self, observations: Array, out: Array) -> None:
@@ -153,20 +160,65 @@ class RolloutCollector:
             flat = self._normalizer.normalize(flat)
         return flat.astype(np.float32)
 
-    def _judge(self, actor: Actor, finals: list[tuple[int, Array, Array]]) -> None:
+    def _keep_masks(self, t: int, masks: Array) -> Array:
+        """The masks of row ``t``, kept; rows before the first that any environment gave allowed everything."""
+        buffer = self.buffer
+        if buffer.masks is None:
+            buffer.masks = np.ones((buffer.num_steps, *masks.shape), np.bool_)
+        buffer.masks[t] = masks
+        row: Array = buffer.masks[t]
+        return row
+
+    def _judge(self, actor: Actor) -> None:
         """Log-probabilities, values, and the value of each step's true successor."""
         buffer = self.buffer
-        steps, envs = buffer.rewards.shape
-        flat_actions = buffer.actions.reshape(steps * envs, *buffer.actions.shape[2:])
-        parameters = self._parameters.reshape(steps * envs, -1)
-        log_probs, _, _ = self._distribution.evaluate(parameters, flat_actions)
-        buffer.log_probs[...] = log_probs.reshape(steps, envs)
-        inputs = [buffer.observations.reshape(steps * envs, -1), self._prepare(self._observations)]
-        values = actor.values(np.concatenate(inputs + [final for _, _, final in finals]))
-        buffer.values[...] = values[: steps * envs].reshape(steps, envs)
+        buffer.parameters[...] = self._parameters
+        buffer.log_probs[...] = self._log_probs(_rows(self._parameters))
+        inputs = [_rows(buffer.observations), self._prepare(self._observations)]
+        self._judged = np.concatenate(inputs + [final for _, _, final in self._finals])
+        buffer.values[...], buffer.next_values[...] = self.values(actor)
+
+    def _log_probs(self, parameters: Array) -> Array:
+        """Of the rollout's actions under ``parameters`` (T * N, P), (T, N)."""
+        buffer = self.buffer
+        log_probs, _, _ = self._distribution.evaluate(self._masked(parameters), _rows(buffer.actions))
+        shaped: Array = log_probs.reshape(buffer.rewards.shape)
+        return shaped
+
+    def _masked(self, parameters: Array) -> Array:
+        masks = self.buffer.masks
+        return parameters if masks is None else self._distribution.apply_masks(parameters, _rows(masks))
+
+    def values(self, actor: Actor) -> tuple[Array, Array]:
+        """Values of the rollout's observations and of each step's true successor, (T, N) each, by ``actor``."""
+        steps, envs = self.buffer.rewards.shape
+        found = actor.values(self._judged)
         # A step's successor is the next row's observation, except where a reset came between the two.
-        buffer.next_values[...] = values[envs : (steps + 1) * envs].reshape(steps, envs)
+        next_values = found[envs : (steps + 1) * envs].reshape(steps, envs).copy()
         start = (steps + 1) * envs
-        for t, which, _ in finals:
-            buffer.next_values[t, which] = values[start : start + len(which)]
+        for t, which, _ in self._finals:
+            next_values[t, which] = found[start : start + len(which)]
             start += len(which)
+        return found[: steps * envs].reshape(steps, envs), next_values
+
+    def log_ratios(self, actor: Actor) -> Array:
+        """How the log-probabilities of the rollout's actions have changed since, (T, N), float32."""
+        now = self._log_probs(self._parameters_now(actor))
+        return now.astype(np.float32) - self.buffer.log_probs
+
+    def divergence(self, actor: Actor) -> float:
+        """Mean KL(policy that acted || ``actor``'s policy) over the rollout's valid steps, rounded to float32."""
+        old, new = (self._masked(p) for p in (_rows(self.buffer.parameters), self._parameters_now(actor)))
+        kl, _ = self._distribution.divergence(old.astype(new.dtype), new)
+        return float(np.float32(kl[self.buffer.valid.ravel()].mean()))
+
+    def _parameters_now(self, actor: Actor) -> Array:
+        """What ``actor``'s policy makes of the rollout's observations, (T * N, P)."""
+        rows = _rows(self.buffer.observations)
+        chunks = range(0, len(rows), 4096)  # bounds the memory that a large rollout takes
+        return np.concatenate([actor.policy(rows[start : start + 4096]).copy() for start in chunks])
+
+
+def _rows(array: Array) -> Array:
+    """``array`` (T, N, ...) as (T * N, ...)."""
+    return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])

@@ -1,7 +1,8 @@
 """A backend's state as a dict of arrays under canonical names: what fingerprints and files are made of.
 
 Each weight under its own name, its moments under ``adam.m.<name>`` and ``adam.v.<name>`` (all float32), and the
-number of optimizer steps under ``adam.step`` (int64).
+number of optimizer steps under ``adam.step`` (int64).  Where the actor was held at some of them, their number is under
+``adam.held``.
 """
 
 from __future__ import annotations
@@ -18,21 +19,24 @@ Array = NDArray[Any]
 
 
 class AdamState(NamedTuple):
-    """Weights and Adam's two moments by weight name, and the number of steps made."""
+    """Weights and Adam's two moments by weight name, the number of steps made, and at how many the actor was held."""
 
     weights: dict[str, Array]
     first: dict[str, Array]
     second: dict[str, Array]
     step: int
+    held: int = 0
 
 
 def to_state(adam: AdamState) -> dict[str, Array]:
     """The state of a backend."""
+    held = {"adam.held": np.array(adam.held, np.int64)} if adam.held else {}
     return {
         **adam.weights,
         **{f"adam.m.{name}": array for name, array in adam.first.items()},
         **{f"adam.v.{name}": array for name, array in adam.second.items()},
         "adam.step": np.array(adam.step, np.int64),
+        **held,
     }
 
 
@@ -59,7 +63,7 @@ def from_state(state: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]
         zeros = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
         return AdamState(parts[0], zeros, zeros, 0)
     weights, first, second = parts
-    return AdamState(weights, first, second, int(state["adam.step"]))
+    return AdamState(weights, first, second, int(state["adam.step"]), int(state.get("adam.held", 0)))
 
 
 def not_finite(step: int, tensors: Iterable[tuple[str, Array]]) -> NonFiniteError:

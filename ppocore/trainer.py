@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,65 +16,23 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from .actions import ActionAdapter
-from .backend import BackendActor, BackendFactory, Objective, UpdateStats
+from .backend import BackendActor, BackendFactory, UpdateStats
 from .buffer import RolloutBuffer
 from .config import PPOConfig
-from .envs import VectorEnvironments, make_environments, observation_size
+from .envs import VectorEnvironments, make_environments
 from .errors import RunError, UsageError
 from .fingerprint import Digests, digests
-from .networks import ActingNetwork, NetworkSpec, compute_dtype
+from .learner import Learned, Learner
+from .networks import ActingNetwork, NetworkSpec
 from .normalize import ObservationNormalizer, RewardScaler, explained_variance
 from .policy import Policy
 from .presets import preset
 from .registry import backend_factory
 from .reporting import Reporter, RunStart
 from .reporting.jsonl import MetricsFile
+from .result import TrainResult
 from .rollout import RolloutCollector
 from .run_directory import RunDirectory
-from .schedules import annealed
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a run gave.
-
-    Attributes:
-        policy: the trained policy; acts with NumPy alone.
-        fingerprint: SHA-256 over weights, moments and counters: equal for equal runs, on every backend.
-        history: one dict of metrics an iteration, as in ``metrics.jsonl``.
-        run_dir: where the run was written, or None.
-        interrupted: whether Ctrl-C ended it early.
-    """
-
-    policy: Policy
-    fingerprint: str
-    history: list[dict[str, Any]]
-    run_dir: Path | None
-    env: str
-    backend: str
-    seed: int
-    steps: int
-    iterations: int
-    episodes: int
-    mean_return: float | None
-    wall_seconds: float
-    interrupted: bool = False
-
-    def summary(self) -> dict[str, Any]:
-        """The run in one JSON object, as ``ppocore train --json`` prints it."""
-        return {
-            "env": self.env,
-            "backend": self.backend,
-            "seed": self.seed,
-            "steps": self.steps,
-            "iterations": self.iterations,
-            "episodes": self.episodes,
-            "mean_return": self.mean_return,
-            "steps_per_second": round(self.steps / self.wall_seconds, 1) if self.wall_seconds else None,
-            "wall_seconds": round(self.wall_seconds, 3),
-            "fingerprint": self.fingerprint,
-            "run_dir": None if self.run_dir is None else str(self.run_dir),
-        }
 
 
 def train(
@@ -153,18 +110,20 @@ class Trainer:
         device: str = "cpu",
     ) -> None:
         self.config, self.seed, self.environments = config, seed, environments
-        self._adapter = ActionAdapter(environments.action_space)
+        self._adapter = ActionAdapter(environments.action_space, config.continuous_policy)
         self.spec = NetworkSpec(
-            observation_size=observation_size(environments.observation_space),
+            observation_size=environments.observation_mapping.size,
             action_kind=self._adapter.kind,
             action_size=self._adapter.size,
             hidden_sizes=config.hidden_sizes,
             activation=config.activation,
             shared_trunk=config.shared_trunk,
             log_std_init=config.log_std_init,
+            choices=self._adapter.choices,
+            learn_log_std=config.learn_log_std,
         )
         streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)]
-        weights_rng, actions_rng, self._minibatch_rng = streams
+        weights_rng, actions_rng, minibatch_rng = streams
         self.backend = factory(self.spec, precision=config.precision, adam_epsilon=config.adam_epsilon, device=device)
         self._actor: ActingNetwork | BackendActor
         if self.backend.own_network is None:
@@ -180,6 +139,7 @@ class Trainer:
             self.spec.observation_size,
             distribution.action_shape,
             distribution.action_dtype,
+            distribution.parameter_size,
         )
         self.normalizer = (
             ObservationNormalizer((self.spec.observation_size,)) if config.normalize_observations else None
@@ -189,17 +149,17 @@ class Trainer:
             distribution,
             self.buffer,
             actions_rng,
+            adapter=self._adapter,
             observation_normalizer=self.normalizer,
             reward_scaler=RewardScaler(config.num_envs, gamma=config.gamma) if config.normalize_rewards else None,
         )
+        self.learner = Learner(self.backend, self._actor, self.collector, config, minibatch_rng)
         self.counters = Counters()
         self._policy = self._make_policy(self.backend.weights())
 
     def run(self, directory: RunDirectory | None = None, reporters: Sequence[Reporter] = ()) -> TrainResult:
         """Collect, estimate, update, report; until one more rollout would exceed the steps asked for."""
         config, counters = self.config, self.counters
-        learning_rate = annealed(config.learning_rate, config.anneal_learning_rate)
-        clip_range = annealed(config.clip_range, config.anneal_clip_range)
         sinks: list[Reporter] = [*reporters]
         interrupted = False
         path = None if directory is None else directory.path
@@ -213,21 +173,14 @@ class Trainer:
                 sink.begin(start)
             while counters.steps + config.rollout_size <= config.total_steps:
                 remaining = 1.0 - counters.steps / config.total_steps
-                objective = Objective(
-                    clip_range(remaining), config.value_clip_range, config.entropy_coef, config.value_coef
-                )
-                rate = learning_rate(remaining)
                 counters.steps += self.collector.collect(self._actor)
-                self.buffer.compute_advantages(gamma=config.gamma, lam=config.gae_lambda)
-                stats = self._update(objective, rate)
-                weights = self.backend.weights()
-                self._actor.load(weights)
+                learned = self.learner.learn(remaining, counters.iterations)
                 counters.iterations += 1
-                counters.updates += len(stats)
+                counters.updates += len(learned.stats)
                 counters.wall_seconds = time.perf_counter() - began
-                metrics = self._metrics(objective, rate, stats)
+                metrics = self._metrics(learned)
                 counters.history.append(metrics)
-                self._policy = self._make_policy(weights)
+                self._policy = self._make_policy(learned.weights)
                 for sink in sinks:
                     sink.iteration(metrics)
         except KeyboardInterrupt:
@@ -252,29 +205,10 @@ class Trainer:
             sink.end(result)
         return result
 
-    def _update(self, objective: Objective, learning_rate: float) -> list[UpdateStats]:
-        """The epochs over one rollout; the debug variables of every optimizer step that was made."""
-        config = self.config
-        made: list[UpdateStats] = []
-        for batch in self.buffer.minibatches(
-            config.minibatch_size,
-            self._minibatch_rng,
-            epochs=config.update_epochs,
-            normalize_advantages=config.normalize_advantages,
-            dtype=compute_dtype(config.precision),
-        ):
-            stats = self.backend.update(
-                batch, objective, learning_rate=learning_rate, max_grad_norm=config.max_grad_norm
-            )
-            made.append(stats)
-            # Rounded, so that backends that differ in the last bits decide alike.
-            if config.target_kl is not None and float(np.float32(stats.approx_kl)) > config.target_kl:
-                break
-        return made
-
-    def _metrics(self, objective: Objective, learning_rate: float, stats: list[UpdateStats]) -> dict[str, Any]:
+    def _metrics(self, learned: Learned) -> dict[str, Any]:
         """One line of ``metrics.jsonl``: the debug variables are means over the iteration's optimizer steps."""
         counters, episodes, buffer = self.counters, self.collector.statistics, self.buffer
+        objective, stats = learned.objective, learned.stats
         means = np.mean(np.array(stats), axis=0).tolist() if stats else [None] * len(UpdateStats._fields)
         explained = float(explained_variance(buffer.values, buffer.returns, buffer.valid))
         return {
@@ -287,9 +221,13 @@ class Trainer:
             "mean_return": episodes.mean_return,
             "mean_length": episodes.mean_length,
             "episode_returns": episodes.rollout_returns,
-            "learning_rate": learning_rate,
+            "learning_rate": learned.step.learning_rate,
             "clip_range": objective.clip_range,
+            "entropy_coef": objective.entropy_coef,
             **dict(zip(UpdateStats._fields, means, strict=True)),
+            **({} if objective.kl_coef else {"kl": None}),
+            "kl_coef": objective.kl_coef,
+            "kl_of_iteration": learned.divergence,
             "explained_variance": explained if np.isfinite(explained) else None,
             **self._digests()._asdict(),
         }
@@ -307,7 +245,7 @@ class Trainer:
             self.spec,
             weights,
             self._adapter,
-            self.environments.observation_space.shape or (),
+            self.environments.observation_mapping,
             None if self.normalizer is None else self.normalizer.state(),
             network=self._actor if isinstance(self._actor, BackendActor) else None,
         )

@@ -64,6 +64,105 @@ def transitions(acted_on, steps, index):
     ]
 
 
+class Masked(gym.Env):
+    """Allows what `mask_of` gives for its observation, which is (environment, episode, step), and raises on the rest.
+
+    It says so `by` its information, a method, its information in even steps, or not before step 2; `form` is what
+    becomes of a mask on the way.  In an ended episode nothing is allowed.
+    """
+
+    observation_space = gym.spaces.Box(-1e6, 1e6, (3,), np.float32)
+
+    def __init__(self, number, script, space, by="info", form=np.copy):
+        self.number, self.script, self.action_space = number, script, space
+        self.by, self.form, self.episode = by, form, -1
+        if by == "method":
+            self.action_masks = lambda: self.form(self.mask)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.episode, self.t = self.episode + 1, 0
+        return self._observed()
+
+    def step(self, action):
+        assert self.action_space.contains(np.asarray(action, self.action_space.dtype))
+        if self._says_so():
+            assert allows(self.mask, self.action_space, action), "this action is not allowed"
+        self.t += 1
+        length, end = self.script[self.episode % len(self.script)]
+        ended = self.t == length
+        observation, info = self._observed(ended)
+        return observation, 0.0, ended and end != "truncated", ended and end != "terminated", info
+
+    def _says_so(self):
+        return {"even": self.t % 2 == 0, "late": self.t >= 2}.get(self.by, True)
+
+    def _observed(self, ended=False):
+        observation = np.array([self.number, self.episode, self.t], np.float32)
+        self.mask = mask_of(observation, self.action_space) & (not ended)
+        return observation, {"action_mask": self.form(self.mask)} if self._says_so() and self.by != "method" else {}
+
+
+def parts_of(space):
+    """How many choices each part of an action has."""
+    if isinstance(space, gym.spaces.Discrete):
+        return [int(space.n)]
+    if isinstance(space, gym.spaces.MultiDiscrete):
+        return space.nvec.ravel().tolist()
+    return [2] * int(np.prod(space.shape))
+
+
+def mask_of(observation, space):
+    """A mask that depends on the observation, with something allowed in every part."""
+    rng, parts = np.random.default_rng(np.asarray(observation, np.int64).tolist()), []
+    for n in parts_of(space):
+        parts.append(rng.random(n) < 0.5)
+        parts[-1][rng.integers(n)] = True
+    return np.concatenate(parts)
+
+
+def allows(mask, space, action):
+    choices = np.ravel(np.asarray(action) - getattr(space, "start", 0)).astype(int)
+    parts = np.split(mask, np.cumsum(parts_of(space))[:-1])
+    return all(part[choice] for part, choice in zip(parts, choices, strict=True))
+
+
+def allowed_actions(masks, space, rng):
+    """An action of each row's mask, drawn at random, as environments take them."""
+    actions = []
+    for mask in masks:
+        parts = np.split(mask, np.cumsum(parts_of(space))[:-1])
+        choices = np.array([rng.choice(np.flatnonzero(part)) for part in parts])
+        actions.append((choices.reshape(space.shape) + getattr(space, "start", 0)).astype(space.dtype))
+    return np.stack(actions)
+
+
+MASKED_SPACES = {
+    "discrete": gym.spaces.Discrete(5, start=2),
+    "multi_discrete": gym.spaces.MultiDiscrete([[2, 3], [4, 2]], start=[[0, 1], [0, -1]]),
+    "multi_binary": gym.spaces.MultiBinary((2, 2)),
+}
+
+
+def in_components(mask, sizes):
+    return tuple(np.split(mask, np.cumsum(sizes)[:-1]))
+
+
+def play(environments, steps, expected, seed=0):
+    """Plays allowed actions, comparing every mask with that of the state that is to be acted on."""
+    space, rng = environments.action_space, np.random.default_rng(seed)
+    observations, ends = environments.reset(), 0
+    for _ in range(steps):
+        masks = environments.action_masks
+        for i, acting in enumerate(environments.acting):
+            wanted = expected(observations[i]) if acting else None
+            assert masks[i].tolist() == (np.ones_like(masks[i]) if wanted is None else wanted).tolist()
+        step = environments.step(allowed_actions(masks, space, rng))
+        ends += np.count_nonzero(step.terminated | step.truncated)
+        observations = step.observations
+    return ends
+
+
 def workers():
     return [child for child in multiprocessing.active_children() if child.name.startswith("Worker<")]
 

@@ -15,6 +15,9 @@ MOVES = (0.0, 0.0, 0.03, -0.03, 0.3, -0.3, 1.0, -1.0, 19.5, -19.5, 21.0, -25.0, 
 ADVANTAGES = (0.0, 1.0, 1.0, -1.0, 0.5, -2.5)
 
 
+KINDS = ("categorical", "gaussian", "multi_categorical", "bernoulli", "squashed_gaussian", "beta")
+
+
 class Problem(NamedTuple):
     """A network, its weights, and a loss to compute with them."""
 
@@ -57,23 +60,38 @@ def plain_forward(spec, weights, observations):
         return layer(f"{name}.output", x)
 
     parameters = [head("actor", x) for x in observations.astype(np.float64)]
-    if spec.action_kind == "gaussian":
+    if "gaussian" in spec.action_kind:
         parameters = [np.concatenate([mean, weights["log_std"]]) for mean in parameters]
     values = [head("critic", x)[0] for x in observations.astype(np.float64)]
     return np.array(parameters), np.array(values)
 
 
-def random_batch(spec, weights, rng, size, moves=MOVES, advantages=ADVANTAGES, dtype=np.float64):
+def random_masks(spec, rng, size):
+    """At least one flag of each component; a third of the rows have no other."""
+    components = {"bernoulli": (2,) * spec.action_size, "multi_categorical": spec.choices}
+    flags, one_alone = [], rng.random((size, 1)) < 1 / 3
+    for n in components.get(spec.action_kind, (spec.action_size,)):
+        flags.append((np.arange(n) == rng.integers(n, size=(size, 1))) | (rng.random((size, n)) < 0.6) & ~one_alone)
+    return np.concatenate(flags, axis=1)
+
+
+def random_batch(
+    spec, weights, rng, size, moves=MOVES, advantages=ADVANTAGES, dtype=np.float64, masked=False, old=False
+):
     """Samples whose log-probabilities have moved by ``moves`` since, and values and targets of all sizes."""
     backend = loaded_backend(spec, weights)
     observations = rng.normal(0.0, 1.0, (size, spec.observation_size))
     parameters, values = backend.forward(observations)
     distribution = spec.distribution()
+    masks = random_masks(spec, rng, size) if masked and distribution.mask_size else None
+    before = (parameters + rng.normal(0.0, 0.3, parameters.shape)).astype(np.float32).astype(dtype) if old else None
+    if masks is not None:
+        parameters = distribution.apply_masks(parameters, masks)
     actions = np.empty((size, *distribution.action_shape), distribution.action_dtype)
     distribution.sample(parameters, distribution.noise(rng, (size,)), actions)
-    log_probs = distribution.evaluate(parameters, actions)[0] - rng.choice(moves, size)
-    if spec.action_kind == "gaussian":
-        actions = actions.astype(dtype)
+    actions = actions.astype(dtype) if actions.dtype.kind == "f" else actions
+    log_probs = distribution.evaluate(parameters, actions.astype(np.result_type(actions, np.int64)))[0]
+    log_probs = log_probs - rng.choice(moves, size)
     # As a rollout does, round what is stored to float32.  Half the advantages are ties, some of them zero.
     tied = rng.random(size) < 0.5
     stored = (
@@ -81,88 +99,59 @@ def random_batch(spec, weights, rng, size, moves=MOVES, advantages=ADVANTAGES, d
         values + rng.normal(0.0, 1.0, size),
         values + rng.choice((0.0, 0.02, 0.5, 3.0), size) * rng.normal(0.0, 1.0, size),
     )
-    advantages, returns, old_values = (x.astype(np.float32).astype(dtype) for x in stored)
-    return Minibatch(observations.astype(dtype), actions, log_probs.astype(dtype), advantages, returns, old_values)
+    stored = [x.astype(np.float32).astype(dtype) for x in stored]
+    return Minibatch(observations.astype(dtype), actions, log_probs.astype(dtype), *stored, masks, before)
+
+
+def spec_of(kind, size=2, hidden_sizes=(64, 64), **settings):
+    """A network whose actions are of a kind; of several choices, 3 each and then 2."""
+    if kind == "multi_categorical":
+        settings["choices"] = tuple(3 - i % 2 for i in range(size))
+    return NetworkSpec(settings.pop("observation_size", 3), kind, size, hidden_sizes, **settings)
 
 
 @st.composite
 def specs(draw, max_hidden=3):
+    kind = draw(st.sampled_from(KINDS))
+    choices = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))) if kind == "multi_categorical" else ()
     return NetworkSpec(
         observation_size=draw(st.integers(1, 5)),
-        action_kind=draw(st.sampled_from(["categorical", "gaussian"])),
-        action_size=draw(st.integers(1, 4)),
+        action_kind=kind,
+        action_size=len(choices) or draw(st.integers(1, 4)),
         hidden_sizes=tuple(draw(st.lists(st.integers(1, 9), max_size=max_hidden))),
         activation=draw(st.sampled_from(["tanh", "relu"])),
         shared_trunk=draw(st.booleans()),
         log_std_init=draw(st.floats(-1.0, 1.0)),
+        choices=choices,
+        learn_log_std=draw(st.sampled_from([True, True, False])),
     )
 
 
-objectives = st.builds(
-    Objective,
-    clip_range=st.sampled_from([0.01, 0.1, 0.2, 0.5, 0.9]),
-    value_clip_range=st.sampled_from([None, 0.01, 0.2, 1.0, 10.0]),
-    entropy_coef=st.sampled_from([0.0, 0.01, 1.0]),
-    value_coef=st.sampled_from([0.0, 0.5, 1.0, 3.0]),
-)
+@st.composite
+def _objectives(draw):
+    clip = draw(st.sampled_from([True, True, False]))
+    return Objective(
+        clip_range=draw(st.sampled_from([0.01, 0.1, 0.2, 0.5, 0.9])),
+        value_clip_range=draw(st.sampled_from([None, 0.01, 0.2, 1.0, 10.0])),
+        entropy_coef=draw(st.sampled_from([0.0, 0.01, 1.0])),
+        value_coef=draw(st.sampled_from([0.0, 0.5, 1.0, 3.0])),
+        clip=clip,
+        dual_clip=draw(st.sampled_from([None, 1.5, 3.0])) if clip else None,
+        kl_coef=draw(st.sampled_from([0.0, 0.5, 3.0])),
+        critic_l2_coef=draw(st.sampled_from([0.0, 1e-3])),
+    )
+
+
+objectives = _objectives()
 
 
 @st.composite
 def problems(draw):
     spec, rng = draw(specs()), np.random.default_rng(draw(SEEDS))
     weights = random_weights(spec, rng)
-    return Problem(spec, weights, random_batch(spec, weights, rng, draw(st.integers(1, 40))), draw(objectives))
-
-
-class TorchLoss(NamedTuple):
-    """Every term of the loss, by torch's own distributions, and the gradient by autograd."""
-
-    log_prob: np.ndarray
-    ratio: np.ndarray
-    entropy: np.ndarray
-    value: np.ndarray
-    policy_loss: float
-    value_loss: float
-    loss: float
-    gradients: dict[str, np.ndarray]
-
-
-def torch_loss(problem):
-    """The loss of arXiv:1707.06347, equations 7 and 9, as one would write it in torch, in float64."""
-    import torch
-    from torch.distributions import Categorical, Independent, Normal
-
-    spec, _, batch, objective = problem
-    w = {k: torch.tensor(v, dtype=torch.float64, requires_grad=True) for k, v in problem.weights.items()}
-    old = Minibatch(*map(torch.as_tensor, batch))
-    activation = {"tanh": torch.tanh, "relu": torch.relu}[spec.activation]
-
-    def head(name):
-        trunk, h = "trunk" if spec.shared_trunk else name, old.observations
-        for i in range(len(spec.hidden_sizes)):
-            h = activation(h @ w[f"{trunk}.hidden.{i}.weight"] + w[f"{trunk}.hidden.{i}.bias"])
-        return h @ w[f"{name}.output.weight"] + w[f"{name}.output.bias"]
-
-    output, value = head("actor"), head("critic").squeeze(-1)
-    if spec.action_kind == "categorical":
-        policy = Categorical(logits=output)
-    else:
-        policy = Independent(Normal(output, w["log_std"].exp().expand_as(output)), 1)
-    log_prob, entropy = policy.log_prob(old.actions), policy.entropy()
-    ratio = (log_prob - old.log_probs).clamp(-20.0, 20.0).exp()
-    clipped = ratio.clamp(1.0 - objective.clip_range, 1.0 + objective.clip_range)
-    policy_loss = -torch.min(ratio * old.advantages, clipped * old.advantages).mean()
-    squares = (value - old.returns) ** 2
-    if objective.value_clip_range is not None:
-        limit = objective.value_clip_range
-        near = old.values + (value - old.values).clamp(-limit, limit)
-        squares = torch.max(squares, (near - old.returns) ** 2)
-    value_loss = 0.5 * squares.mean()
-    loss = policy_loss - objective.entropy_coef * entropy.mean() + objective.value_coef * value_loss
-    gradients = torch.autograd.grad(loss, list(w.values()), allow_unused=True)
-    arrays = [x.detach().numpy() for x in (log_prob, ratio, entropy, value)]
-    zeros = [np.zeros(x.shape) if g is None else g.numpy() for x, g in zip(w.values(), gradients, strict=True)]
-    return TorchLoss(*arrays, policy_loss.item(), value_loss.item(), loss.item(), dict(zip(w, zeros, strict=True)))
+    objective, masked = draw(objectives), draw(st.booleans())
+    batch = random_batch(spec, weights, rng, draw(st.integers(1, 40)), masked=masked, old=objective.kl_coef > 0.0)
+    return Problem(spec, weights, batch, objective)
 
 
 def assert_states_equal(actual, expected):

@@ -34,7 +34,7 @@ def numbered(shape, valid=None, action_shape=(), action_dtype=np.int64):
 def collected(buffer, size, seed=0, **settings):
     """Copies of the minibatches: each is a view that the next epoch overwrites."""
     minibatches = buffer.minibatches(size, np.random.default_rng(seed), **settings)
-    return [Minibatch(*(array.copy() for array in batch)) for batch in minibatches]
+    return [Minibatch(**{name: array.copy() for name, array in batch.arrays().items()}) for batch in minibatches]
 
 
 def numbers(batch):
@@ -138,7 +138,7 @@ def test_advantages_are_not_normalised_over_invalid_rows():
 def test_numbers_come_in_the_dtype_asked_for_and_choices_as_integers(dtype, kind, action_shape):
     buffer = numbered((4, 2), None, action_shape, kind)
     for batch in collected(buffer, 3, dtype=dtype):
-        for name, array in batch._asdict().items():
+        for name, array in batch.arrays().items():
             expected = np.int64 if name == "actions" and kind is np.int64 else dtype
             assert array.dtype == expected, name
         assert batch.actions.shape == (len(batch.returns), *action_shape)
@@ -146,20 +146,25 @@ def test_numbers_come_in_the_dtype_asked_for_and_choices_as_integers(dtype, kind
 
 def test_minibatches_never_write_to_the_buffer():
     buffer = numbered((4, 3))
+    buffer.masks = np.ones((4, 3, 2), np.bool_)
     before = {name: array.copy() for name, array in vars(buffer).items()}
-    for batch in buffer.minibatches(5, np.random.default_rng(0), epochs=2):
+    for batch in buffer.minibatches(5, np.random.default_rng(0), epochs=2, with_parameters=True):
+        assert set(batch.arrays()) == set(Minibatch._fields)
         for array in batch:
-            array[...] = -1
+            array[...] = -1 if array.dtype != np.bool_ else False
     for name, array in before.items():
         assert np.array_equal(getattr(buffer, name), array), name
 
 
 def test_a_new_buffer_is_float32_of_the_stated_shapes_and_all_valid():
-    buffer = RolloutBuffer(5, 3, 7, (2,), np.float32)
+    buffer = RolloutBuffer(5, 3, 7, (2,), np.float32, 4)
+    assert buffer.masks is None
+    del buffer.masks
     assert (buffer.num_steps, buffer.num_envs) == (5, 3)
     shapes = {name: array.shape for name, array in vars(buffer).items()}
     assert shapes.pop("observations") == (5, 3, 7)
     assert shapes.pop("actions") == (5, 3, 2)
+    assert shapes.pop("parameters") == (5, 3, 4)
     assert set(shapes.values()) == {(5, 3)}
     flags = {"terminated", "truncated", "valid"}
     dtypes = {name: array.dtype for name, array in vars(buffer).items()}
@@ -206,3 +211,55 @@ def test_advantages_and_returns_are_gaes_and_those_of_the_valid_rows_alone(shape
         expected = advantages_of_a_column(*(c.astype(np.float64) for c in columns), gamma, lam)
         np.testing.assert_allclose(buffer.advantages[rows, n], expected, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(buffer.returns[rows, n], expected + columns[1], rtol=1e-5, atol=1e-5)
+
+
+def test_masks_and_old_parameters_go_with_their_step():
+    buffer = RolloutBuffer(6, 4, 3, parameter_size=2)
+    plain = numbered((6, 4), np.arange(24).reshape(6, 4) % 7 != 0)
+    for name in ("observations", "actions", "log_probs", "advantages", "returns", "values", "valid"):
+        getattr(buffer, name)[:] = getattr(plain, name)
+    k = np.arange(24).reshape(6, 4, 1)
+    buffer.parameters[:] = k + np.array([100, 200])
+    buffer.masks = k % [2, 3, 5] == 0
+    batches = collected(buffer, 5, epochs=2, normalize_advantages=False, with_parameters=True)
+    for batch in batches:
+        held = np.array(numbers(batch))[:, None]
+        np.testing.assert_array_equal(batch.old_parameters, held + np.array([100, 200]))
+        np.testing.assert_array_equal(batch.masks, held % [2, 3, 5] == 0)
+        assert batch.masks.dtype == np.bool_
+        assert batch.old_parameters.dtype == np.float64
+    without = collected(buffer, 5, epochs=2, normalize_advantages=False)
+    assert all(batch.old_parameters is None for batch in without)
+    assert [numbers(batch) for batch in without] == [numbers(batch) for batch in batches]
+
+
+def test_advantages_are_normalized_over_the_rollout_where_that_is_asked_for():
+    buffer = numbered((8, 4), np.arange(32).reshape(8, 4) % 5 != 0)
+    batches = collected(buffer, 6, normalize_advantages=True, advantage_scope="rollout")
+    held = np.concatenate([batch.observations[:, 0] for batch in batches])
+    advantages = np.concatenate([batch.advantages for batch in batches])
+    expected = (held - held.mean()) / held.std()  # advantages are observations and a constant
+    np.testing.assert_allclose(advantages, expected, atol=1e-6)
+    np.testing.assert_array_equal(advantages, advantages.astype(np.float32))
+    each = np.array([abs(batch.advantages.mean()) for batch in batches])
+    assert each.max() > 0.01  # not each minibatch's own
+
+
+def test_what_is_done_before_an_epoch_is_seen_in_it():
+    buffer = numbered((5, 3))
+    calls = []
+
+    def before_epoch():
+        calls.append(len(batches))
+        buffer.advantages = buffer.advantages + 1.0
+        buffer.returns = buffer.returns * 2.0
+
+    batches = []
+    settings = {"epochs": 3, "normalize_advantages": False, "before_epoch": before_epoch}
+    for batch in buffer.minibatches(4, np.random.default_rng(0), **settings):
+        k, epoch = batch.observations[:, 0], len(batches) // 4
+        np.testing.assert_array_equal(batch.advantages, k + 5000 + epoch)
+        np.testing.assert_array_equal(batch.returns, (k + 6000) * 2.0**epoch)
+        np.testing.assert_array_equal(batch.values, k + 7000)
+        batches.append(k.copy())
+    assert calls == [4, 8]

@@ -16,11 +16,12 @@ from ppocore.presets import PRESETS, preset
 from ppocore.schedules import annealed, constant, linear
 
 FIELDS = {field.name: field for field in dataclasses.fields(PPOConfig)}
-COUNTS = ["total_steps", "num_envs", "num_steps", "update_epochs", "minibatch_size", "threads"]
+COUNTS = ["total_steps", "num_envs", "num_steps", "update_epochs", "minibatch_size", "threads", "n_step"]
 POSITIVE = ["learning_rate", "adam_epsilon", "clip_range"]
-OPTIONAL = ["value_clip_range", "max_grad_norm", "target_kl"]
-COEFFICIENTS = ["entropy_coef", "value_coef"]
+OPTIONAL = ["value_clip_range", "max_grad_norm", "target_kl", "critic_learning_rate"]
+COEFFICIENTS = ["entropy_coef", "value_coef", "kl_coef", "critic_l2_coef"]
 FRACTIONS = ["gamma", "gae_lambda"]
+OTHERS = ["hidden_sizes", "log_std_init", "desired_kl", "kl_target", "dual_clip", "entropy_decay"]
 SWITCHES = [
     "anneal_learning_rate",
     "anneal_clip_range",
@@ -28,13 +29,23 @@ SWITCHES = [
     "normalize_observations",
     "normalize_rewards",
     "shared_trunk",
+    "separate_optimizers",
+    "recompute_advantages",
+    "anneal_entropy_coef",
+    "learn_log_std",
 ]
+ESTIMATORS = ["gae", "monte_carlo", "n_step", "td", "vtrace"]
 CHOICES = {
+    "continuous_policy": ["gaussian", "squashed_gaussian", "beta"],
+    "objective": ["clip", "kl", "clip+kl", "none"],
+    "advantage_scope": ["minibatch", "rollout"],
+    "advantage_estimator": ESTIMATORS,
+    "value_target": ["same", *ESTIMATORS],
     "activation": ["tanh", "relu"],
     "precision": ["exact", "float32"],
     "vectorization": ["sync", "async", "vector"],
 }
-NUMBERS = [*POSITIVE, *OPTIONAL, *COEFFICIENTS, *FRACTIONS, "log_std_init"]
+NUMBERS = [*POSITIVE, *OPTIONAL, *COEFFICIENTS, *FRACTIONS, *OTHERS[1:]]
 
 OUT_OF_RANGE = [
     *((name, bad) for name in COUNTS for bad in (0, -1)),
@@ -46,6 +57,9 @@ OUT_OF_RANGE = [
     *((name, bad) for name in CHOICES for bad in ("", "sigmoid", "Exact", "sync ")),
     *(("hidden_sizes", bad) for bad in ((0,), (64, -1), 0)),
     *(("log_std_init", bad) for bad in (20.5, -21.0)),
+    *(("dual_clip", bad) for bad in (1.0, 0.5, -3.0)),
+    *(("entropy_decay", bad) for bad in (0.0, 1.0 + 1e-9, -0.5)),
+    *((name, bad) for name in ("desired_kl", "kl_target") for bad in (0.0, -0.01)),
 ]
 ACCEPTED = [
     *((name, 1.0) for name in FRACTIONS),
@@ -55,6 +69,8 @@ ACCEPTED = [
     *((name, choice) for name, choices in CHOICES.items() for choice in choices),
     *((name, flag) for name in SWITCHES for flag in (False, True)),
     *(("log_std_init", limit) for limit in (-20.0, 20.0)),
+    *(("dual_clip", good) for good in (None, 1.0 + 1e-9, 3)),
+    *(("entropy_decay", good) for good in (1e-12, 1.0)),
     *((name, 1) for name in COUNTS if name != "total_steps"),
     ("total_steps", 1024),
     ("minibatch_size", 1024),
@@ -77,7 +93,47 @@ def changed(name, value):
 
 def test_the_lists_of_this_file_cover_every_field():
     listed = [*COUNTS, *POSITIVE, *OPTIONAL, *COEFFICIENTS, *FRACTIONS, *SWITCHES, *CHOICES]
-    assert sorted([*listed, "hidden_sizes", "log_std_init"]) == sorted(FIELDS)
+    assert sorted([*listed, *OTHERS]) == sorted(FIELDS)
+
+
+CONTRADICTIONS = [
+    ({"desired_kl": 0.01}, "anneal_learning_rate"),
+    ({"kl_target": 0.01}, "objective"),
+    ({"kl_target": 0.01, "objective": "none"}, "objective"),
+    ({"kl_coef": 0.0, "objective": "kl"}, "kl_coef"),
+    ({"dual_clip": 3.0, "objective": "kl"}, "dual_clip"),
+    ({"dual_clip": 3.0, "objective": "none"}, "dual_clip"),
+    ({"anneal_entropy_coef": True, "entropy_decay": 0.99}, "entropy_decay"),
+    ({"shared_trunk": True, "critic_learning_rate": 1e-3}, "critic_learning_rate"),
+    ({"shared_trunk": True, "separate_optimizers": True}, "separate_optimizers"),
+    ({"shared_trunk": True, "critic_l2_coef": 1e-3}, "critic_l2_coef"),
+]
+
+
+@pytest.mark.parametrize(("settings", "named"), CONTRADICTIONS)
+def test_settings_that_contradict_each_other_are_refused_in_one_sentence(settings, named):
+    with pytest.raises(UsageError) as refused:
+        PPOConfig(**settings)
+    sentence = str(refused.value)
+    assert named in sentence
+    assert all(name in sentence for name in settings if name != "shared_trunk")
+    assert "\n" not in sentence
+    for name in settings:  # each of them alone is no contradiction, or the sentence would name the wrong setting
+        if name not in ("desired_kl", "kl_target", "shared_trunk"):
+            PPOConfig(**{name: settings[name]})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"desired_kl": 0.01, "anneal_learning_rate": False},
+        {"kl_target": 0.01, "objective": "kl"},
+        {"dual_clip": 3.0, "objective": "clip+kl", "kl_target": 0.01},
+        {"separate_optimizers": True, "critic_learning_rate": 1e-3, "critic_l2_coef": 1e-3},
+    ],
+)
+def test_settings_that_belong_together_are_accepted(settings):
+    PPOConfig(**settings)
 
 
 @pytest.mark.parametrize(("name", "bad"), OUT_OF_RANGE)

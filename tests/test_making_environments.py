@@ -81,12 +81,18 @@ def test_an_id_registered_here_reaches_the_workers(monkeypatch):
         assert environments.step(np.full(2, 8)).truncated.all()
 
 
-class Dictionary(SeedEcho):
-    observation_space = gym.spaces.Dict({"a": gym.spaces.Discrete(2)})
+class Words(SeedEcho):
+    observation_space = gym.spaces.Dict(
+        {"heard": gym.spaces.Tuple([gym.spaces.Discrete(2), gym.spaces.Text(5)]), "seen": gym.spaces.Discrete(2)}
+    )
 
 
-class Several(SeedEcho):
-    action_space = gym.spaces.MultiDiscrete([2, 3])
+class Numbered(SeedEcho):
+    observation_space = gym.spaces.Dict({0: gym.spaces.Discrete(2)})
+
+
+class Pair(SeedEcho):
+    action_space = gym.spaces.Tuple([gym.spaces.Discrete(2), gym.spaces.Discrete(3)])
 
 
 class WholeNumbers(SeedEcho):
@@ -103,8 +109,9 @@ SHARED = SeedEcho()
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"env": Dictionary}, r"observation space Dict\('a': Discrete\(2\)\) is not supported.*Box"),
-        ({"env": Several}, r"action space MultiDiscrete\(\[2 3\]\) is not supported.*Discrete and Box"),
+        ({"env": Words}, r"observation space Text\(.*\) at \['heard'\]\[1\] is not supported.*Box.*Dict.*leave it out"),
+        ({"env": Numbered}, r"observation space Dict\(0: Discrete\(2\)\) is not supported.*its keys strings"),
+        ({"env": Pair}, r"action space Tuple\(.*\) is not supported.*Discrete, MultiDiscrete, MultiBinary and Box"),
         ({"env": WholeNumbers}, r"action space Box\(.*int64\) is not supported.*floating-point"),
         ({"env": dict}, "dict returned {}, expected a new gymnasium.Env"),
         ({"env": lambda: SHARED}, "the same environment twice"),
@@ -142,8 +149,8 @@ def test_nothing_is_left_when_a_worker_cannot_make_its_environment():
 
 
 def test_nothing_is_left_when_a_space_is_refused():
-    with pytest.raises(UsageError, match="MultiDiscrete") as caught:
-        make_environments(Several, 2, seed=0, vectorization="async")
+    with pytest.raises(UsageError, match="action space Tuple") as caught:
+        make_environments(Pair, 2, seed=0, vectorization="async")
     assert not workers(), caught
 
 

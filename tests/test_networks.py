@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks_for_tests import SEEDS, loaded_backend, plain_forward, random_weights, specs
+from networks_for_tests import SEEDS, loaded_backend, plain_forward, random_weights, spec_of, specs
 
 from ppocore.errors import UsageError
 from ppocore.initialization import orthogonal
@@ -65,8 +65,33 @@ def test_a_specification_goes_through_json_and_back(spec):
 
 
 def test_an_unknown_kind_of_action_is_a_usage_error():
-    with pytest.raises(UsageError, match="action_kind='beta'"):
-        NetworkSpec(4, "beta", 2).distribution()
+    with pytest.raises(UsageError, match="action_kind='gamma' is unknown: use one of multi_categorical, categorical,"):
+        NetworkSpec(4, "gamma", 2).distribution()
+
+
+@pytest.mark.parametrize("choices", [(), (3,), (3, 2, 2)])
+def test_choices_that_are_not_one_for_each_component_are_a_usage_error(choices):
+    with pytest.raises(UsageError, match="must name the choices of 2 components"):
+        NetworkSpec(4, "multi_categorical", 2, choices=choices).distribution()
+
+
+@pytest.mark.parametrize(
+    ("kind", "output_size", "parameter_size", "mask_size"),
+    [
+        ("categorical", 2, 2, 2),
+        ("multi_categorical", 5, 5, 5),
+        ("bernoulli", 2, 2, 4),
+        ("gaussian", 2, 4, 0),
+        ("squashed_gaussian", 2, 4, 0),
+        ("beta", 4, 4, 0),
+    ],
+)
+def test_every_kind_has_its_numbers_of_outputs_parameters_and_flags(kind, output_size, parameter_size, mask_size):
+    spec = spec_of(kind, 2, (8,))
+    assert spec.output_size == output_size == spec.shapes()["actor.output.weight"][1]
+    assert spec.distribution().parameter_size == parameter_size
+    assert spec.distribution().mask_size == mask_size
+    assert ("log_std" in spec.shapes()) == spec.has_log_std == (parameter_size > output_size)
 
 
 def assert_orthogonal(weight, gain):

@@ -8,19 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks_for_tests import (
-    SEEDS,
+    KINDS,
     assert_states_equal,
     loaded_backend,
     problems,
     random_batch,
     random_weights,
-    specs,
+    spec_of,
 )
 
-from ppocore.backend import Objective
-from ppocore.backends.numpy_backend import NumpyBackend
-from ppocore.errors import UsageError
+from ppocore.backend import Objective, OptimizerStep
 from ppocore.networks import NetworkSpec
+from ppocore.testing.problems import in_dtype
 
 OBJECTIVE = Objective(clip_range=0.2, value_clip_range=0.5, entropy_coef=0.01, value_coef=0.5)
 SPEC = NetworkSpec(3, "gaussian", 2, (6, 5))
@@ -33,7 +32,7 @@ def batches(spec, seed, count, size=16, dtype=np.float64):
 
 
 def step(backend, batch, learning_rate=3e-3, max_grad_norm=0.5):
-    return backend.update(batch, OBJECTIVE, learning_rate=learning_rate, max_grad_norm=max_grad_norm)
+    return backend.update(batch, OBJECTIVE, OptimizerStep(learning_rate, max_grad_norm))
 
 
 def norm(gradients):
@@ -109,7 +108,7 @@ class ScalarAdam:
 
 def run_beside(reference_class, seed, max_grad_norm):
     """The states of the backend and of a reference after 40 updates on the same gradients."""
-    spec = NetworkSpec(3, ["categorical", "gaussian"][seed % 2], 2, (6, 5), shared_trunk=seed % 3 == 0)
+    spec = spec_of(KINDS[seed % len(KINDS)], 2, (6, 5), shared_trunk=seed % 3 == 0)
     weights, steps = batches(spec, seed, count=40)
     backend, reference = loaded_backend(spec, weights, adam_epsilon=1e-5), reference_class(weights, epsilon=1e-5)
     for k, batch in enumerate(steps):
@@ -129,10 +128,75 @@ def test_many_updates_end_in_the_weights_and_moments_of_adam_by_hand_to_the_bit(
 
 @pytest.mark.parametrize("seed", range(8))
 def test_many_updates_end_in_the_weights_of_torchs_adam(seed):
-    """Torch interpolates and fuses, so that last bits differ; measured, by 1.9e-9 at most."""
+    """Torch interpolates and fuses, so that a rounding to float32 now and then goes the other way."""
     state, reference = run_beside(TorchAdam, seed, 0.05)
     for name, expected in reference.items():
-        np.testing.assert_allclose(state[name], expected, rtol=0.0, atol=4e-9, err_msg=name)
+        np.testing.assert_allclose(state[name], expected, rtol=1.2e-7, atol=4e-9, err_msg=name)
+
+
+PARTS = {"critic": lambda name: name.startswith("critic."), "actor": lambda name: not name.startswith("critic.")}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_separate_optimizers_are_two_of_torchs(kind):
+    """Each with its own rate and norm; the actor's makes two steps of every three."""
+    spec = spec_of(kind, 2, (6, 5))
+    weights, steps = batches(spec, 5, count=30)
+    backend = loaded_backend(spec, weights, adam_epsilon=1e-5)
+    parts = {part: {k: w for k, w in weights.items() if mine(k)} for part, mine in PARTS.items()}
+    torchs = {part: TorchAdam(own, epsilon=1e-5) for part, own in parts.items()}
+    for k, batch in enumerate(steps):
+        gradients = backend.gradients(batch, OBJECTIVE)
+        hold = k % 3 == 1
+        for part, rate in (("critic", 1e-3), ("actor", 3e-3)):
+            if not (hold and part == "actor"):
+                torchs[part].step(clipped({n: gradients[n] for n in parts[part]}, 0.05, 1e-5), rate)
+        stats = backend.update(batch, OBJECTIVE, OptimizerStep(3e-3, 0.05, 1e-3, separate=True, hold_actor=hold))
+        assert stats.grad_norm == pytest.approx(norm(gradients), rel=1e-12)
+    state = backend.state()
+    assert (state["adam.step"], state["adam.held"], state["adam.held"].dtype) == (30, 10, np.int64)
+    assert torchs["actor"].state()["adam.step"] == 20
+    for torch_adam in torchs.values():
+        for name, expected in torch_adam.state().items():
+            if name != "adam.step":
+                np.testing.assert_allclose(state[name], expected, rtol=1.2e-7, atol=4e-9, err_msg=name)
+
+
+def test_one_optimizer_with_two_rates_is_torchs_with_two_groups():
+    import torch
+
+    weights, steps = batches(SPEC, 6, count=30)
+    backend = loaded_backend(SPEC, weights, adam_epsilon=1e-5)
+    reference = TorchAdam(weights, epsilon=1e-5)
+    groups = {part: [w for k, w in reference.weights.items() if mine(k)] for part, mine in PARTS.items()}
+    reference.adam = torch.optim.Adam(
+        [{"params": groups["actor"], "lr": 3e-3}, {"params": groups["critic"], "lr": 2e-2}], eps=1e-5
+    )
+    for batch in steps:
+        reference.step(clipped(backend.gradients(batch, OBJECTIVE), 0.05, 1e-5), 3e-3)  # of the first group
+        backend.update(batch, OBJECTIVE, OptimizerStep(3e-3, 0.05, 2e-2))
+    state = backend.state()
+    assert "adam.held" not in state
+    for name, expected in reference.state().items():
+        np.testing.assert_allclose(state[name], expected, rtol=1.2e-7, atol=4e-9, err_msg=name)
+
+
+def test_an_actor_that_is_held_from_the_first_step_starts_when_it_is_let_go():
+    """Its first step then has the size of a first step: its rate, where epsilon is next to nothing."""
+    weights, steps = batches(SPEC, 7, count=4)
+    backend = loaded_backend(SPEC, weights, adam_epsilon=1e-30)
+    for batch in steps[:3]:
+        backend.update(batch, OBJECTIVE, OptimizerStep(3e-3, hold_actor=True))
+        for name, array in backend.weights().items():
+            assert np.array_equal(array, weights[name]) != name.startswith("critic."), name
+    held = backend.state()
+    assert (held["adam.step"], held["adam.held"]) == (3, 3)
+    assert not any(held[f"adam.{m}.{name}"].any() for m in "mv" for name in weights if not name.startswith("critic."))
+    gradients = backend.gradients(steps[3], OBJECTIVE)
+    step(backend, steps[3], max_grad_norm=None)
+    for name in ("actor.output.weight", "log_std"):
+        moved = backend.weights()[name] - weights[name]
+        np.testing.assert_allclose(moved, -3e-3 * np.sign(gradients[name]), rtol=1e-4)
 
 
 @settings(deadline=None, max_examples=60)
@@ -141,7 +205,7 @@ def test_the_first_step_is_adams_with_the_gradient_scaled_by_min_1_c_over_norm(p
     backend = problem.backend(adam_epsilon=1e-3)
     gradients = backend.gradients(problem.batch, problem.objective)
     norm_before = norm(gradients)
-    stats = backend.update(problem.batch, problem.objective, learning_rate=learning_rate, max_grad_norm=max_grad_norm)
+    stats = backend.update(problem.batch, problem.objective, OptimizerStep(learning_rate, max_grad_norm))
     assert stats.grad_norm == pytest.approx(norm_before, rel=1e-12, abs=1e-300)
     state = backend.state()
     assert state["adam.step"] == 1
@@ -176,122 +240,22 @@ def test_a_learning_rate_counts_to_the_last_digit_of_float64():
     assert any(np.any(ends[0][name] != ends[1][name]) for name in weights)
 
 
-def test_both_ways_to_ask_do_not_step():
-    weights, (batch,) = batches(SPEC, 1, count=1)
-    backend = loaded_backend(SPEC, weights)
-    before = backend.state()
-    backend.forward(batch.observations)
-    backend.evaluate(batch, OBJECTIVE)
-    backend.gradients(batch, OBJECTIVE)
-    assert_states_equal(backend.state(), before)
-
-
-def test_a_batch_is_never_written_to_and_results_are_not_views():
-    weights, (batch, other) = batches(SPEC, 1, count=2)
-    backend = loaded_backend(SPEC, weights)
-    for array in batch:
-        array.setflags(write=False)
-    before = [array.copy() for array in batch]
-    results = [*backend.forward(batch.observations), *backend.evaluate(batch, OBJECTIVE)[:4]]
-    results += [*backend.gradients(batch, OBJECTIVE).values(), *backend.state().values(), *backend.weights().values()]
-    copies = [array.copy() for array in results]
-    step(backend, batch)
-    backend.forward(other.observations)
-    backend.gradients(other, OBJECTIVE)
-    for actual, expected in zip([*results, *batch], [*copies, *before], strict=True):
-        np.testing.assert_array_equal(actual, expected)
-
-
-def test_changing_what_state_returned_or_load_state_took_changes_no_backend():
-    weights, (batch,) = batches(SPEC, 1, count=1)
-    backend = loaded_backend(SPEC, weights)
-    step(backend, batch)
-    before, given_to = backend.state(), backend.state()
-    for array in (*backend.state().values(), *backend.weights().values()):
-        array[...] = 7
-    backend.load_state(given_to)
-    for array in given_to.values():
-        array[...] = 7
-    assert_states_equal(backend.state(), before)
-
-
-def test_a_state_has_canonical_names_float32_tensors_and_an_int64_count():
-    state = NumpyBackend(SPEC).state()
-    names = list(SPEC.shapes())
-    assert list(state) == [p + name for p in ("", "adam.m.", "adam.v.") for name in names] + ["adam.step"]
-    assert {array.dtype for name, array in state.items() if name != "adam.step"} == {np.dtype(np.float32)}
-    assert (state["adam.step"].dtype, state["adam.step"].shape) == (np.dtype(np.int64), ())
-
-
-@settings(deadline=None, max_examples=25)
-@given(specs(), SEEDS, st.sampled_from(["exact", "float32"]))
-def test_going_on_after_a_round_trip_equals_not_having_stopped(spec, seed, precision):
-    dtype = np.float64 if precision == "exact" else np.float32
-    weights, steps = batches(spec, seed, count=6, size=5, dtype=dtype)
-    straight = loaded_backend(spec, weights, precision)
-    for batch in steps:
-        step(straight, batch)
-    stopped = loaded_backend(spec, weights, precision)
-    for k, batch in enumerate(steps):
-        step(stopped, batch)
-        if k in (0, 3):
-            state = stopped.state()
-            stopped = NumpyBackend(spec, precision=precision)
-            stopped.load_state(dict(reversed(state.items())))
-            assert_states_equal(stopped.state(), state)
-    assert_states_equal(stopped.state(), straight.state())
-
-
-def test_weights_alone_start_adam_anew():
-    weights, (batch,) = batches(SPEC, 1, count=1)
-    used, fresh = loaded_backend(SPEC, weights), loaded_backend(SPEC, weights)
-    for _ in range(5):
-        step(used, batch)
-    used.load_state(weights)
-    assert_states_equal(used.state(), fresh.state())
-    step(used, batch)
-    step(fresh, batch)
-    assert_states_equal(used.state(), fresh.state())
-
-
-@pytest.mark.parametrize("name", ["critic.hidden.1.bias", "log_std", "adam.m.actor.output.weight", "adam.v.log_std"])
-@pytest.mark.parametrize("wrong", ["missing", "shape"])
-def test_a_state_that_does_not_fit_is_refused_naming_the_tensor_and_changes_nothing(name, wrong):
-    weights, (batch,) = batches(SPEC, 1, count=1)
-    backend = loaded_backend(SPEC, weights)
-    step(backend, batch)
-    before = backend.state()
-    state = {key: array + 1 for key, array in backend.state().items()}
-    if wrong == "missing":
-        del state[name]
-    else:
-        state[name] = np.zeros((9, 9), np.float32)
-    detail = "is missing" if wrong == "missing" else r"has shape \(9, 9\)"
-    with pytest.raises(UsageError, match=rf"'{name}' {detail}, expected shape"):
-        backend.load_state(state)
-    assert_states_equal(backend.state(), before)
-    step(backend, batch)
-    expected = loaded_backend(SPEC, before)
-    step(expected, batch)
-    assert_states_equal(backend.state(), expected.state())
-
-
-@pytest.mark.parametrize("kind", ["categorical", "gaussian"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(2))
 def test_float32_stays_within_a_tolerance_of_exact_for_some_updates(seed, kind):
-    spec = NetworkSpec(4, kind, 2, (16, 16))
+    spec = spec_of(kind, 2, (16, 16))
     rng = np.random.default_rng(seed)
     weights = spec.initial_weights(rng)
     backends = [loaded_backend(spec, weights, precision) for precision in ("exact", "float32")]
     for _ in range(50):
         batch = random_batch(spec, weights, rng, 64, [0.0, 0.05])
-        low = [array if array.dtype.kind == "i" else array.astype(np.float32) for array in batch]
+        low = in_dtype(batch, np.float32)
         step(backends[0], batch, learning_rate=3e-4)
-        step(backends[1], type(batch)(*low), learning_rate=3e-4)
+        step(backends[1], low, learning_rate=3e-4)
     exact, fast = (backend.weights() for backend in backends)
     moved = max(np.abs(exact[name] - weights[name]).max() for name in weights)
     apart = max(np.abs(exact[name] - fast[name]).max() for name in weights)
-    assert moved > 5e-3
+    assert moved > 3e-3
     assert 0.0 < apart <= 2e-5
 
 

@@ -18,6 +18,7 @@ from ppocore.actions import ActionAdapter
 from ppocore.atomic import write_atomically
 from ppocore.errors import UsageError
 from ppocore.networks import NetworkSpec
+from ppocore.observations import ObservationMapping
 
 ROOT = Path(__file__).resolve().parent.parent
 INF = np.inf
@@ -31,6 +32,7 @@ SPACES = {
     "matrix": Box(-0.3, 0.3, (2, 2), np.float64),
     "number": Box(-0.7, 0.7, ()),
 }
+MAPPING = ObservationMapping({"kind": "box", "shape": [2, 3]})
 BATCH = np.random.default_rng(9).normal(0.0, 1.0, (40, 2, 3))
 # What the normalizer has seen: some of BATCH is more than 10 standard deviations from the mean of its first column.
 SEEN = np.random.default_rng(8).normal(0.3, [0.1, 0.5, 1.0, 1.0, 2.0, 3.0], (50, 6))
@@ -38,13 +40,13 @@ SEEN = np.random.default_rng(8).normal(0.3, [0.1, 0.5, 1.0, 1.0, 2.0, 3.0], (50,
 
 def make_policy(space, normalized=False, seed=0):
     adapter = ActionAdapter(space)
-    spec = NetworkSpec(6, adapter.kind, adapter.size, (8, 5))
+    spec = NetworkSpec(6, adapter.kind, adapter.size, (8, 5), choices=adapter.choices)
     weights = random_weights(spec, np.random.default_rng(seed))
     if not normalized:
-        return Policy(spec, weights, adapter, (2, 3))
+        return Policy(spec, weights, adapter, MAPPING)
     normalizer = ObservationNormalizer((6,))
     normalizer.update(SEEN)
-    return Policy(spec, weights, adapter, (2, 3), normalizer.state())
+    return Policy(spec, weights, adapter, MAPPING, normalizer.state())
 
 
 def modes(policy, space, observations, normalized):
@@ -229,10 +231,22 @@ def rewritten(file, change):
 
 
 def test_a_newer_version_is_a_usage_error_that_names_both(file):
-    rewritten(file, lambda tensors, description: description.update(version=2))
+    rewritten(file, lambda tensors, description: description.update(version=3))
     message = refusal(file)
-    assert "version 2" in message
-    assert "reads 1" in message
+    assert "version 3" in message
+    assert "reads 2" in message
+
+
+def test_a_file_of_the_first_version_acts_the_same(file):
+    expected = Policy.load(file).act(BATCH)
+
+    def older(tensors, description):
+        del description["observation_space"], description["network"]["choices"], description["network"]["learn_log_std"]
+        del description["action_space"]["policy"]
+        description.update(version=1, observation_shape=[2, 3])
+
+    rewritten(file, older)
+    assert np.array_equal(Policy.load(file).act(BATCH), expected)
 
 
 @pytest.mark.parametrize(
@@ -248,8 +262,10 @@ def test_a_newer_version_is_a_usage_error_that_names_both(file):
         lambda tensors, description: description.update(network=[]),
         lambda tensors, description: description.update(network={"hidden_sizes": [8]}),
         lambda tensors, description: description.update(action_space={}),
-        lambda tensors, description: description.update(observation_shape=[2, 4]),
-        lambda tensors, description: description.update(observation_shape=None),
+        lambda tensors, description: description["observation_space"].update(shape=[2, 4]),
+        lambda tensors, description: description["observation_space"].update(kind="graph"),
+        lambda tensors, description: description.update(observation_space=None),
+        lambda tensors, description: description.pop("observation_space"),
     ],
 )
 def test_a_policy_file_that_contradicts_itself_is_a_usage_error(file, change):
@@ -309,4 +325,4 @@ def test_a_batch_of_none_gives_no_actions_and_a_value_beyond_float32_is_refused(
     policy = Policy.load(file)
     assert len(policy.act(BATCH[:0])) == 0
     with pytest.raises(ValueError, match="beyond float32"):
-        Policy(policy.spec, policy.weights, policy._adapter, policy.observation_shape).act(BATCH * 1e300)
+        Policy(policy.spec, policy.weights, policy.adapter, policy.mapping).act(BATCH * 1e300)

@@ -11,7 +11,7 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 
 from ppocore import Policy, PPOConfig, train
-from ppocore.backend import Objective
+from ppocore.backend import Objective, OptimizerStep
 from ppocore.errors import EnvironmentFault, NonFiniteError, UsageError
 from ppocore.evaluation import evaluate
 from ppocore.presets import preset
@@ -237,16 +237,16 @@ def test_an_objective_is_what_the_configuration_says():
     """The settings reach the backend: recorded by a factory around the NumPy backend."""
     from ppocore.backends.numpy_backend import NumpyBackend
 
-    seen: list[tuple[Objective, float, float | None]] = []
+    seen: list[tuple[Objective, OptimizerStep]] = []
 
     class Recording(NumpyBackend):
-        def update(self, batch, objective, *, learning_rate, max_grad_norm):
-            seen.append((objective, learning_rate, max_grad_norm))
-            return super().update(batch, objective, learning_rate=learning_rate, max_grad_norm=max_grad_norm)
+        def update(self, batch, objective, step):
+            seen.append((objective, step))
+            return super().update(batch, objective, step)
 
     config = SMALL.replace(
         clip_range=0.15, value_clip_range=0.4, entropy_coef=0.02, value_coef=0.7, max_grad_norm=0.9,
         learning_rate=1e-3, anneal_learning_rate=False,
     )  # fmt: skip
     train(Corridor, config, backend=Recording)
-    assert set(seen) == {(Objective(0.15, 0.4, 0.02, 0.7), 1e-3, 0.9)}
+    assert set(seen) == {(Objective(0.15, 0.4, 0.02, 0.7), OptimizerStep(1e-3, 0.9))}

@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 from networks_for_tests import assert_states_equal
+from spaces_for_tests import Numbers
 from threadpoolctl import threadpool_limits
 
 from ppocore import Policy, PPOConfig, train
@@ -53,6 +54,61 @@ RUNS = {
 }
 
 
+KINDS = {
+    "discrete, masks": (Numbers, {"kind": "discrete", "masked": "info"}, {}),
+    "multi-discrete": (Numbers, {"kind": "multi_discrete"}, {}),
+    "multi-discrete, masks": (Numbers, {"kind": "multi_discrete", "masked": "method"}, {"objective": "kl"}),
+    "multi-binary": (Numbers, {"kind": "multi_binary"}, {}),
+    "multi-binary, masks": (Numbers, {"kind": "multi_binary", "masked": "info"}, {"objective": "clip+kl"}),
+    "gaussian, log-std fixed": (Numbers, {"kind": "box"}, {"learn_log_std": False, "log_std_init": -0.5}),
+    "squashed gaussian": (Numbers, {"kind": "box"}, {"continuous_policy": "squashed_gaussian"}),
+    "beta": (Numbers, {"kind": "box"}, {"continuous_policy": "beta"}),
+}
+OBJECTIVES = {
+    "kl, fixed": {"objective": "kl", "kl_coef": 3.0},
+    "kl, adaptive": {"objective": "kl", "kl_target": 1e-3},
+    "clip and kl": {"objective": "clip+kl", "kl_target": 3e-3},
+    "no clip": {"objective": "none"},
+    "dual clip": {"dual_clip": 1.01, "clip_range": 0.01},
+    "rate adapted to kl": {"desired_kl": 2e-3, "anneal_learning_rate": False},
+    "separate optimizers": {"separate_optimizers": True, "critic_learning_rate": 5e-3, "target_kl": 2e-3},
+    "critic's rate": {"critic_learning_rate": 5e-3, "critic_l2_coef": 1e-3},
+    "advantages anew": {"recompute_advantages": True, "advantage_estimator": "vtrace"},
+    "advantages of the rollout": {"advantage_scope": "rollout", "advantage_estimator": "n_step", "value_target": "td"},
+    "entropy annealed": {"anneal_entropy_coef": True, "anneal_clip_range": True, "entropy_coef": 0.1},
+}
+
+
+def assert_equal_runs(expected, run):
+    """The same tensors after every iteration, and the same fingerprint in the end."""
+    for backend in OTHERS:
+        result = run(backend)
+        assert [m["tensors"] for m in result.history] == [m["tensors"] for m in expected.history], backend
+        assert result.fingerprint == expected.fingerprint
+
+
+@pytest.mark.parametrize("objective", [{}, *OBJECTIVES.values()], ids=["clip", *OBJECTIVES])
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+def test_every_objective_gives_the_same_fingerprint_on_every_backend(env, objective):
+    config = SMALL.replace(total_steps=10 * 128, learning_rate=3e-3, **objective)
+    expected = train(env, config, seed=2)
+    assert_equal_runs(expected, lambda backend: train(env, config, backend=backend, seed=2))
+    if objective:
+        plain = train(env, SMALL.replace(total_steps=10 * 128, learning_rate=3e-3), seed=2)
+        assert plain.fingerprint != expected.fingerprint, "the objective changed nothing"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_action_gives_the_same_fingerprint_on_every_backend(kind):
+    make, arguments, changes = KINDS[kind]
+    config = SMALL.replace(learning_rate=3e-3, entropy_coef=0.02, **changes)
+
+    def run(backend):
+        return train(make, config, backend=backend, seed=3, env_kwargs=arguments)
+
+    assert_equal_runs(run("numpy"), run)
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_the_same_fingerprint_on_every_backend(name):
     env, config = RUNS[name]
@@ -69,6 +125,10 @@ def test_the_same_fingerprint_on_every_backend(name):
         assert result.fingerprint == expected.fingerprint
 
 
+def copied(batch):
+    return type(batch)(**{name: array.copy() for name, array in batch.arrays().items()})
+
+
 class Recorder:
     """A NumPy backend that keeps what each update was given, and the weights it began with."""
 
@@ -80,18 +140,18 @@ class Recorder:
         recorder, self.spec, self.settings = self, spec, settings
 
         class Recording(backend_factory("numpy")):
-            def update(self, batch, objective, **settings):
+            def update(self, batch, objective, step):
                 if recorder.start is None:
                     recorder.start = self.state()
-                recorder.calls.append((type(batch)(*(array.copy() for array in batch)), objective, settings))
-                return super().update(batch, objective, **settings)
+                recorder.calls.append((copied(batch), objective, step))
+                return super().update(batch, objective, step)
 
         return Recording(spec, **settings)
 
     def replay(self, backend, calls):
         with backend.using_threads(1), threadpool_limits(1):
-            for batch, objective, settings in calls:
-                backend.update(batch, objective, **settings)
+            for batch, objective, step in calls:
+                backend.update(batch, objective, step)
         return backend.state()
 
     def backend(self, name):
@@ -158,13 +218,13 @@ def spoiled(name, at, field, value):
     class Spoiled(factory):
         made = 0
 
-        def update(self, batch, objective, **settings):
+        def update(self, batch, objective, step):
             self.made += 1
             if self.made == at:
                 array = getattr(batch, field).copy()
                 array.reshape(-1)[-1] = value
                 batch = batch._replace(**{field: array})
-            return super().update(batch, objective, **settings)
+            return super().update(batch, objective, step)
 
     return Spoiled
 
@@ -176,7 +236,7 @@ def spoiled(name, at, field, value):
 )
 def test_a_loss_that_is_not_finite_names_the_tensor_and_changes_nothing(backend, field, value):
     recorder = recorded("continuous", 1)
-    (batch, objective, settings), *_ = recorder.calls
+    (batch, objective, step), *_ = recorder.calls
     made = recorder.backend(backend)
     made.load_state(recorder.start)
     recorder.replay(made, recorder.calls[:3])
@@ -184,7 +244,7 @@ def test_a_loss_that_is_not_finite_names_the_tensor_and_changes_nothing(backend,
     array = getattr(batch, field).copy()
     array.reshape(-1)[-1] = value
     with pytest.raises(NonFiniteError, match=f"^{field} is not finite at update 4: the update was not applied"):
-        made.update(batch._replace(**{field: array}), objective, **settings)
+        made.update(batch._replace(**{field: array}), objective, step)
     assert_states_equal(made.state(), before)
     recorder.replay(made, recorder.calls[3:])  # and it can go on
     unharmed = recorder.backend(backend)
@@ -200,9 +260,9 @@ def test_weights_that_are_not_finite_are_found_in_the_output(backend, weight, na
     recorder = recorded("discrete", 1)
     made = recorder.backend(backend)
     made.load_state({**recorder.start, weight: np.full_like(recorder.start[weight], np.nan)})
-    batch, objective, settings = recorder.calls[0]
+    batch, objective, step = recorder.calls[0]
     with pytest.raises(NonFiniteError, match=f"^{named} is not finite at update 1"):
-        made.update(batch, objective, **settings)
+        made.update(batch, objective, step)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

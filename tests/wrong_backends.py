@@ -1,128 +1,72 @@
 """Backends with one mistake each, of the kind that is made: what the conformance suite must find."""
 
 from dataclasses import replace
-from math import sqrt
 
 import numpy as np
+from wrong_losses import (
+    BetaEntropySign,
+    BiasesPenalised,
+    BitsMaskedTheOtherWay,
+    DdofOne,
+    DivergenceNotMasked,
+    DivergenceReversed,
+    DualClipOfGoodActions,
+    EntropyNotMasked,
+    EntropySign,
+    Float32Arithmetic,
+    GradientsAHairTooLong,
+    LogProbHeld,
+    LogStdTrained,
+    MaskedAlmost,
+    NoClamp,
+    SlopeForgotten,
+    ThroughTheClip,
+    ValueLossNotHalved,
+)
 
 from ppocore.backend import ADAM_BETAS
-from ppocore.backends.numpy_backend import NumpyBackend, _Loss
+from ppocore.backends.numpy_backend import NumpyBackend
 from ppocore.errors import NonFiniteError
 from ppocore.state import AdamState, to_state
 
 
-def adam(backend, learning_rate, *, inside=False, keep_float64=False):
-    """Adam's step on a NumpyBackend, with the mistakes asked for."""
-    weights, m, v = backend._exact
-    g, (beta1, beta2) = backend._gradient, ADAM_BETAS
-    backend._steps += 1
-    m[...] = beta1 * m + (1.0 - beta1) * g
-    v[...] = beta2 * v + (1.0 - beta2) * g * g
-    root = v / (1.0 - beta2**backend._steps)
-    root = np.sqrt(root + backend._adam_epsilon) if inside else np.sqrt(root) + backend._adam_epsilon
-    weights -= learning_rate / (1.0 - beta1**backend._steps) * m / root
-    if backend._exact is not backend._stored:
-        np.copyto(backend._stored, backend._exact, casting="same_kind")
-        if keep_float64:
-            backend._exact[0] = backend._stored[0]
-        else:
-            np.copyto(backend._exact, backend._stored)
-
-
-class OtherInputs(NumpyBackend):
-    """Computes with another minibatch or objective than it is given."""
-
-    def change(self, batch, objective):
-        return batch, objective
-
-    def evaluate(self, batch, objective):
-        return super().evaluate(*self.change(batch, objective))
-
-    def gradients(self, batch, objective):
-        return super().gradients(*self.change(batch, objective))
-
-    def update(self, batch, objective, **settings):
-        return super().update(*self.change(batch, objective), **settings)
-
-
 class EpsilonInsideTheRoot(NumpyBackend):
-    def _adam(self, learning_rate):
-        adam(self, learning_rate, inside=True)
+    def _adam(self, how):
+        (weights, m, v), g, (beta1, beta2) = self._exact, self._gradient, ADAM_BETAS
+        m[...] = beta1 * m + (1.0 - beta1) * g
+        v[...] = beta2 * v + (1.0 - beta2) * g * g
+        root = np.sqrt(v / (1.0 - beta2**self._steps) + self._adam_epsilon)
+        weights -= how.learning_rate / (1.0 - beta1**self._steps) * m / root
 
 
 class MomentsNotRounded(NumpyBackend):
-    def _adam(self, learning_rate):
-        adam(self, learning_rate, keep_float64=True)
+    def _adam(self, how):
+        super()._adam(how)
+        self._float64 = self._exact[1:].copy()
+
+    def update(self, batch, objective, step):
+        stats = super().update(batch, objective, step)
+        if not step.hold_actor:
+            self._exact[1:] = self._float64
+        return stats
 
 
 class NormWithMargin(NumpyBackend):
     """g * c / (norm + 1e-6), as torch.nn.utils.clip_grad_norm_ has it."""
 
-    def update(self, batch, objective, *, learning_rate, max_grad_norm):
-        norm = sqrt(sum(float((g * g).sum()) for g in self.gradients(batch, objective).values()))
-        if max_grad_norm is not None and norm > max_grad_norm:
-            max_grad_norm *= norm / (norm + 1e-6)
-        return super().update(batch, objective, learning_rate=learning_rate, max_grad_norm=max_grad_norm)
+    def _clip(self, step, grad_norm):
+        if step.max_grad_norm is not None and grad_norm > step.max_grad_norm:
+            step = replace(step, max_grad_norm=step.max_grad_norm * grad_norm / (grad_norm + 1e-6))
+        super()._clip(step, grad_norm)
 
 
 class PerTensorNorm(NumpyBackend):
     """Each gradient clipped by its own norm, as paddle.nn.ClipGradByNorm has it."""
 
-    def _adam(self, learning_rate):
-        if self.limit is not None:
-            for gradient in self._layout.named(self._unclipped).values():
-                gradient *= min(1.0, self.limit / max(np.linalg.norm(gradient), 1e-300))
-            self._gradient[...] = self._unclipped
-        super()._adam(learning_rate)
-
-    def update(self, batch, objective, *, learning_rate, max_grad_norm):
-        self.limit = max_grad_norm
-        _Loss(self, batch, objective).backward()
-        self._unclipped = self._gradient.copy()
-        return super().update(batch, objective, learning_rate=learning_rate, max_grad_norm=max_grad_norm)
-
-
-class DdofOne(OtherInputs):
-    """The mean of the policy loss over one sample fewer."""
-
-    def change(self, batch, objective):
-        count, advantages = len(batch.advantages), batch.advantages
-        return batch._replace(advantages=advantages * advantages.dtype.type(count / max(count - 1, 1))), objective
-
-
-class EntropySign(OtherInputs):
-    def change(self, batch, objective):
-        return batch, replace(objective, entropy_coef=-objective.entropy_coef)
-
-
-class ValueLossNotHalved(OtherInputs):
-    def change(self, batch, objective):
-        return batch, replace(objective, value_coef=2.0 * objective.value_coef)
-
-    def evaluate(self, batch, objective):
-        evaluation = super().evaluate(batch, objective)
-        return evaluation._replace(value_loss=2.0 * evaluation.value_loss)
-
-
-class NoClamp(NumpyBackend):
-    def evaluate(self, batch, objective):
-        evaluation = super().evaluate(batch, objective)
-        return evaluation._replace(ratio=np.exp(evaluation.log_prob - batch.log_probs))
-
-
-class LogProbHeld(NumpyBackend):
-    """Probabilities kept above exp(-64), as paddle's log_softmax does on the CPU."""
-
-    def evaluate(self, batch, objective):
-        evaluation = super().evaluate(batch, objective)
-        return evaluation._replace(log_prob=np.maximum(evaluation.log_prob, evaluation.log_prob.dtype.type(-64.0)))
-
-
-class ThroughTheClip(NumpyBackend):
-    """The gradient of the surrogate that is not clipped."""
-
-    def gradients(self, batch, objective):
-        return super().gradients(batch, replace(objective, clip_range=1e9))
+    def _clip(self, step, grad_norm):
+        if step.max_grad_norm is not None:
+            for gradient in self._layout.named(self._gradient).values():
+                gradient *= min(1.0, step.max_grad_norm / max(np.linalg.norm(gradient), 1e-300))
 
 
 class WeightsTransposed(NumpyBackend):
@@ -135,7 +79,7 @@ class WeightsTransposed(NumpyBackend):
 
 class Views(NumpyBackend):
     def state(self):
-        return to_state(AdamState(*map(self._layout.named, self._stored), self._steps))
+        return to_state(AdamState(*map(self._layout.named, self._stored), self._steps, self._held))
 
 
 class NoStepCount(NumpyBackend):
@@ -154,26 +98,28 @@ class MomentsForgotten(NumpyBackend):
 
 
 class AppliesWhatIsNotFinite(NumpyBackend):
-    def update(self, batch, objective, *, learning_rate, max_grad_norm):
+    def update(self, batch, objective, step):
         try:
-            return super().update(batch, objective, learning_rate=learning_rate, max_grad_norm=max_grad_norm)
+            return super().update(batch, objective, step)
         except NonFiniteError:
             with np.errstate(all="ignore"):
-                self._adam(learning_rate)
+                self._steps += 1
+                self._adam(step)
+                np.copyto(self._stored, self._exact, casting="same_kind")
             raise
 
 
 class OffTheGrid(NumpyBackend):
     """Leaves out exact mode's rounding of the gradient."""
 
-    def update(self, batch, objective, **settings):
+    def update(self, batch, objective, step):
         self._grid = 0.0
-        return super().update(batch, objective, **settings)
+        return super().update(batch, objective, step)
 
 
 class Float32LearningRate(NumpyBackend):
-    def _adam(self, learning_rate):
-        super()._adam(float(np.float32(learning_rate)))
+    def _adam(self, how):
+        super()._adam(replace(how, learning_rate=float(np.float32(how.learning_rate))))
 
 
 class AnyDevice(NumpyBackend):
@@ -182,35 +128,56 @@ class AnyDevice(NumpyBackend):
 
 
 class DrawsGlobally(NumpyBackend):
-    def _adam(self, learning_rate):
+    def _adam(self, how):
         np.random.random()  # noqa: NPY002 - the mistake
-        super()._adam(learning_rate)
+        super()._adam(how)
 
 
 class WritesToTheMinibatch(NumpyBackend):
-    def update(self, batch, objective, **settings):
-        stats = super().update(batch, objective, **settings)
+    def update(self, batch, objective, step):
+        stats = super().update(batch, objective, step)
         batch.advantages[...] = 0.0
         return stats
 
 
-class GradientsAHairTooLong(NumpyBackend):
-    """By 512 units in the last place."""
-
-    def gradients(self, batch, objective):
-        gradients = super().gradients(batch, objective)
-        return {name: g * g.dtype.type(1.0 + 512 * np.finfo(g.dtype).eps) for name, g in gradients.items()}
+class CriticRateIgnored(NumpyBackend):
+    def _adam(self, how):
+        super()._adam(replace(how, critic_learning_rate=None))
 
 
-class Float32Arithmetic(NumpyBackend):
-    """Asked for exact mode, computes as in float32 mode and converts."""
+class OneNormForBoth(NumpyBackend):
+    def _clip(self, step, grad_norm):
+        super()._clip(replace(step, separate=False), grad_norm)
 
-    def __init__(self, spec, *, precision="exact", **settings):
-        super().__init__(spec, precision="float32", **settings)
-        self.dtype = np.float64 if precision == "exact" else np.float32
 
-    def forward(self, observations):
-        return tuple(array.astype(self.dtype) for array in super().forward(observations))
+class HeldMomentsDecay(NumpyBackend):
+    """As where the actor's gradient is set to zero and the step is made."""
+
+    def update(self, batch, objective, step):
+        stats = super().update(batch, objective, step)
+        if step.hold_actor:
+            self._stored[1:, ~self._critic] *= np.float32(ADAM_BETAS[0])
+            np.copyto(self._exact, self._stored)
+        return stats
+
+
+class HeldStepsCounted(NumpyBackend):
+    """The actor's bias correction with the steps of the critic."""
+
+    def _adam(self, how):
+        held, self._held = self._held, 0
+        super()._adam(how)
+        self._held = held
+
+
+class HeldStepsForgotten(NumpyBackend):
+    def load_state(self, state):
+        super().load_state({name: array for name, array in state.items() if name != "adam.held"})
+
+
+class HeldStepsNotKept(NumpyBackend):
+    def state(self):
+        return {name: array for name, array in super().state().items() if name != "adam.held"}
 
 
 MISTAKES = {
@@ -218,23 +185,39 @@ MISTAKES = {
     WeightsTransposed: "state_layout",
     NoStepCount: "state_layout",
     StepCountStuck: "state_layout",
+    HeldStepsNotKept: "state_layout",
     Float32Arithmetic: "forward",
     LogProbHeld: "log_prob",
+    SlopeForgotten: "log_prob",
+    BitsMaskedTheOtherWay: "log_prob",
+    EntropyNotMasked: "entropy",
+    BetaEntropySign: "entropy",
     NoClamp: "ratio",
+    DivergenceNotMasked: "kl",
+    DivergenceReversed: "kl",
     DdofOne: "policy_loss",
+    DualClipOfGoodActions: "policy_loss",
     ValueLossNotHalved: "value_loss",
     EntropySign: "total_loss",
+    BiasesPenalised: "total_loss",
     ThroughTheClip: "gradients",
     GradientsAHairTooLong: "gradients",
+    LogStdTrained: "gradients",
+    MaskedAlmost: "masked_actions",
     NormWithMargin: "clipped_gradient",
     PerTensorNorm: "clipped_gradient",
     Float32LearningRate: "learning_rate",
     EpsilonInsideTheRoot: "adam_step",
+    CriticRateIgnored: "critic_learning_rate",
+    OneNormForBoth: "separate_norms",
+    HeldMomentsDecay: "held_actor",
+    HeldStepsCounted: "held_actor",
     OffTheGrid: "clipped_gradient",
     Views: "copies",
     WritesToTheMinibatch: "inputs_untouched",
     MomentsNotRounded: "bit_equality",
     MomentsForgotten: "resume",
+    HeldStepsForgotten: "resume",
     AppliesWhatIsNotFinite: "non_finite",
     DrawsGlobally: "process_left_as_found",
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from ..config import PPOConfig
 
 if TYPE_CHECKING:
-    from ..trainer import TrainResult
+    from ..result import TrainResult
 
 
 class RunStart(NamedTuple):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from ..trainer import TrainResult
+    from ..result import TrainResult
     from . import RunStart
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..trainer import TrainResult
+    from ..result import TrainResult
     from . import RunStart
 
 

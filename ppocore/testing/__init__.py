@@ -1,6 +1,6 @@
-"""Checks for code that is not part of this package: whether somebody's backend computes what PPO says.
+"""Checks for code that is not part of this package: somebody's advantage function, normalization, or backend.
 
-`check_backend` and the strategies need hypothesis (``pip install 'ppocore[test]'``); it is imported when the first
+The checks and the strategies need hypothesis (``pip install 'ppocore[test]'``); it is imported when the first
 of them is used.
 """
 
@@ -8,24 +8,76 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ppocore.testing.gae.adapters import (
+        batch_major,
+        episode_lists,
+        from_dones,
+        token_level,
+        truncation_in_rewards,
+    )
+    from ppocore.testing.gae.check import check_gae, gae_suite
+    from ppocore.testing.gae.defects import DEFECTS
+    from ppocore.testing.gae.oracle import explicit_sum
+    from ppocore.testing.gae.report import GAEReport
+    from ppocore.testing.gae.trajectories import Trajectory, trajectories
+    from ppocore.testing.moments import (
+        check_frozen_statistics,
+        check_reward_scaling,
+        check_running_std,
+        check_whitening,
+    )
+
     from .backend_strategies import edge_problems, network_specs, objectives, runs_of_steps
     from .check import check_backend
-    from .problems import Problem, random_problem
+    from .problems import Problem
+    from .random_problems import random_problem
     from .report import BackendReport, PropertyResult
 
 __all__ = [
+    "DEFECTS",
     "BackendReport",
+    "GAEReport",
     "Problem",
     "PropertyResult",
+    "Trajectory",
+    "batch_major",
     "check_backend",
+    "check_frozen_statistics",
+    "check_gae",
+    "check_reward_scaling",
+    "check_running_std",
+    "check_whitening",
     "edge_problems",
+    "episode_lists",
+    "explicit_sum",
+    "from_dones",
+    "gae_suite",
     "network_specs",
     "objectives",
     "random_problem",
     "runs_of_steps",
+    "token_level",
+    "trajectories",
+    "truncation_in_rewards",
 ]
 
 _HOME = {
+    "DEFECTS": "gae.defects",
+    "GAEReport": "gae.report",
+    "Trajectory": "gae.trajectories",
+    "batch_major": "gae.adapters",
+    "check_frozen_statistics": "moments",
+    "check_gae": "gae.check",
+    "check_reward_scaling": "moments",
+    "check_running_std": "moments",
+    "check_whitening": "moments",
+    "episode_lists": "gae.adapters",
+    "explicit_sum": "gae.oracle",
+    "from_dones": "gae.adapters",
+    "gae_suite": "gae.check",
+    "token_level": "gae.adapters",
+    "trajectories": "gae.trajectories",
+    "truncation_in_rewards": "gae.adapters",
     "BackendReport": "report",
     "Problem": "problems",
     "PropertyResult": "report",
@@ -33,7 +85,7 @@ _HOME = {
     "edge_problems": "backend_strategies",
     "network_specs": "backend_strategies",
     "objectives": "backend_strategies",
-    "random_problem": "problems",
+    "random_problem": "random_problems",
     "runs_of_steps": "backend_strategies",
 }
 

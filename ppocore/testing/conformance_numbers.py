@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from ppocore.backend import BackendFactory
@@ -45,8 +43,13 @@ def ratio(factory: BackendFactory, problem: Problem, *, precision: str = "exact"
     return _evaluated("ratio", factory, problem, precision, device)
 
 
+def kl(factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu") -> Errors:
+    """The divergence of the old policy and this one is the oracle's, and 0 where the objective has none."""
+    return _evaluated("kl", factory, problem, precision, device)
+
+
 def policy_loss(factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu") -> Errors:
-    """The clipped surrogate is the oracle's."""
+    """The surrogate is the oracle's, clipped once, twice or not at all."""
     return _evaluated("policy_loss", factory, problem, precision, device)
 
 
@@ -56,7 +59,7 @@ def value_loss(factory: BackendFactory, problem: Problem, *, precision: str = "e
 
 
 def total_loss(factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu") -> Errors:
-    """Policy loss less weighted entropy plus weighted value loss is the oracle's."""
+    """The sum of all terms with their weights, L2 of the critic's weights among them, is the oracle's."""
     return _evaluated("loss", factory, problem, precision, device)
 
 
@@ -80,8 +83,8 @@ def global_norm(factory: BackendFactory, problem: Problem, *, precision: str = "
 
 
 def update_stats(factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu") -> Errors:
-    """An update reports the losses, entropy, both KL estimates and the clip fraction, of before the step."""
-    names = ("loss", "policy_loss", "value_loss", "entropy", "old_approx_kl", "approx_kl", "clip_fraction")
+    """An update reports the losses, entropy, divergence, its estimates and the clip fraction, of before the step."""
+    names = ("loss", "policy_loss", "value_loss", "entropy", "old_approx_kl", "approx_kl", "clip_fraction", "kl")
     return _reported(names, factory, problem, precision, device)
 
 
@@ -100,7 +103,7 @@ def clipped_gradient(
         raise Inapplicable("there is no gradient to clip")
     for limit in (0.5 * norm, 2.0 * norm):
         # With little epsilon exact mode's grid is fine, so that it hides no difference.
-        limited = replace(problem, max_grad_norm=limit, adam_epsilon=1e-8)
+        limited = problem.with_one_optimizer(max_grad_norm=limit, adam_epsilon=1e-8)
         backend = limited.backend(factory, precision, device)
         limited.step(backend, limited.batch(precision))
         state = backend.state()
@@ -114,7 +117,7 @@ def _evaluated(name: str, factory: BackendFactory, problem: Problem, precision: 
     expected = reference(problem, precision)
     evaluation = problem.backend(factory, precision, device).evaluate(problem.batch(precision), problem.objective)
     actual = getattr(evaluation, name)
-    if name.endswith("loss"):
+    if name == "kl" or name.endswith("loss"):
         if not isinstance(actual, float):
             raise Disagreement(name, "a float", type(actual).__name__)
     else:

@@ -21,7 +21,10 @@ Array = NDArray[Any]
 
 
 def state_layout(factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu") -> Errors:
-    """The state has canonical names in canonical order, float32 (in, out) arrays, and the step count as int64."""
+    """The state has canonical names in canonical order, float32 (in, out) arrays, and the step counts as int64.
+
+    The count of the steps at which the actor was held is there as soon as there is one.
+    """
     backend = problem.backend(factory, precision, device)
     loaded, weights = backend.state(), backend.weights()
     shapes = problem.spec.shapes()
@@ -34,12 +37,16 @@ def state_layout(factory: BackendFactory, problem: Problem, *, precision: str = 
             raise Disagreement(f"state: {name}", f"shape {shape}", f"shape {loaded[name].shape}")
     require_same_bits("state after weights were loaded", {n: loaded[n] for n in shapes}, problem.weights)
     require_same_bits("weights", weights, problem.weights)
-    for step, batch in enumerate(problem.minibatches(precision), 1):
-        problem.step(backend, batch)
-        count = backend.state()["adam.step"]
-        require_dtype("adam.step", count, np.int64)
-        if count.shape != () or count != step:
-            raise Disagreement(f"adam.step after {step} steps", step, count)
+    for index, batch in enumerate(problem.minibatches(precision)):
+        problem.step(backend, batch, index)
+        state, held = backend.state(), sum(map(problem.holds, range(index + 1)))
+        counts = {"adam.step": index + 1, **({"adam.held": held} if held else {})}
+        if list(state) != [*expected, *counts]:
+            raise Disagreement(f"state after {index + 1} steps: names", [*expected, *counts], list(state))
+        for name, count in counts.items():
+            require_dtype(name, state[name], np.int64)
+            if state[name].shape != () or state[name] != count:
+                raise Disagreement(f"{name} after {index + 1} steps", count, state[name])
     return {}
 
 
@@ -80,7 +87,7 @@ def inputs_untouched(
     backend = problem.backend(factory, precision, device)
     batch, reference = problem.batch(precision), problem.batch(precision)
     _everything(backend, problem, batch)
-    require_same_bits("minibatch", batch._asdict(), reference._asdict())
+    require_same_bits("minibatch", batch.arrays(), reference.arrays())
     state = backend.state()
     lent = {name: array.copy() for name, array in state.items()}
     backend.load_state(lent)
@@ -135,6 +142,7 @@ NOT_FINITE = (
     ("advantages", -np.inf),
     ("returns", np.inf),
     ("values", np.nan),
+    ("old_parameters", np.nan),
     ("critic.output.bias", np.inf),
     ("actor.output.bias", np.nan),
 )
@@ -143,14 +151,15 @@ NOT_FINITE = (
 def non_finite(factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu") -> Errors:
     """An update that is not finite raises `NonFiniteError` with the oracle's words and leaves the state unchanged."""
     for field, bad in NOT_FINITE:
-        if field == "values" and problem.objective.value_clip_range is None:
-            continue  # nothing reads them
+        read = {"values": problem.objective.value_clip_range is not None, "old_parameters": problem.objective.kl_coef}
+        if not read.get(field, True):
+            continue
         made = [problem.backend(f, precision, d) for f, d in ((factory, device), (NumpyBackend, "cpu"))]
         errors: list[Any] = []
         for backend in made:
             first = problem.batch(precision)
             problem.step(backend, first)
-            batch = problem.batch(precision)
+            batch = problem.batch(precision)._replace(masks=None)  # which might keep the number from being read
             if field in Minibatch._fields:
                 getattr(batch, field)[-1] = bad
             else:
@@ -203,8 +212,8 @@ def _life(factory: BackendFactory, problem: Problem, precision: str, device: str
     """Everything that a run does with a backend; the state that it ends in."""
     backend = problem.backend(factory, precision, device)
     with backend.using_threads(1):
-        for batch in problem.minibatches(precision):
-            _everything(backend, problem, batch)
+        for index, batch in enumerate(problem.minibatches(precision)):
+            _everything(backend, problem, batch, index)
     backend.load_state(backend.state())
     return backend.state()
 
@@ -214,11 +223,11 @@ def _require_left(before: Mapping[str, Any]) -> None:
         raise Disagreement(f"{name}, of the whole process,", was, now)
 
 
-def _everything(backend: Backend, problem: Problem, batch: Minibatch) -> None:
+def _everything(backend: Backend, problem: Problem, batch: Minibatch, index: int = 0) -> None:
     backend.forward(batch.observations)
     backend.evaluate(batch, problem.objective)
     backend.gradients(batch, problem.objective)
-    problem.step(backend, batch)
+    problem.step(backend, batch, index)
 
 
 def _arrays(named: Mapping[str, Any]) -> dict[str, Array]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +33,7 @@ def adam_step(factory: BackendFactory, problem: Problem, *, precision: str = "ex
 
     It must be the one float32 number, wherever the rounding of sums does not decide between two.
     """
+    problem = problem.with_one_optimizer()
     expected = reference(problem, precision)
     backend, oracle = (problem.backend(f, precision, d) for f, d in ((factory, device), (NumpyBackend, "cpu")))
     for each in (backend, oracle):
@@ -57,7 +57,7 @@ def learning_rate(
     midway between two float32 numbers.
     """
     rate = 1000.0 + 0.49 * float(np.spacing(np.float32(1000.0)))
-    large = replace(problem, learning_rate=rate, max_grad_norm=None, adam_epsilon=1e-30)
+    large = problem.with_one_optimizer(learning_rate=rate, max_grad_norm=None, adam_epsilon=1e-30)
     weights = []
     for make, place in ((factory, device), (NumpyBackend, "cpu")):
         backend = large.backend(make, precision, place)
@@ -71,8 +71,8 @@ def bit_equality(factory: BackendFactory, problem: Problem, *, precision: str = 
     """After as many steps as the problem has minibatches, weights and moments are the oracle's to the bit."""
     backend, oracle = (problem.backend(f, precision, d) for f, d in ((factory, device), (NumpyBackend, "cpu")))
     for step, (batch, again) in enumerate(zip(*[problem.minibatches(precision) for _ in range(2)], strict=True), 1):
-        problem.step(backend, batch)
-        problem.step(oracle, again)
+        problem.step(backend, batch, step - 1)
+        problem.step(oracle, again, step - 1)
         require_same_bits(f"state after step {step}", backend.state(), oracle.state())
     return {"numbers that differ after k steps": differing(backend.state(), oracle.state())}
 
@@ -84,8 +84,8 @@ def float32_drift(
     backend, oracle = (problem.backend(f, precision, d) for f, d in ((factory, device), (NumpyBackend, "cpu")))
     worst = 0.0
     for step, (batch, again) in enumerate(zip(*[problem.minibatches(precision) for _ in range(2)], strict=True), 1):
-        problem.step(backend, batch)
-        problem.step(oracle, again)
+        problem.step(backend, batch, step - 1)
+        problem.step(oracle, again, step - 1)
         error = _drift(problem, backend, oracle) / step
         if not error <= DRIFT_BOUND:
             raise Disagreement(
@@ -106,8 +106,8 @@ def resume(factory: BackendFactory, problem: Problem, *, precision: str = "exact
             part = factory(problem.spec, precision=precision, adam_epsilon=problem.adam_epsilon, device=device)
             part.load_state(state)
             require_same_bits("state after it was loaded", part.state(), state)
-        problem.step(whole, batch)
-        problem.step(part, batch)
+        problem.step(whole, batch, step)
+        problem.step(part, batch, step)
     require_same_bits("state of the interrupted run", part.state(), whole.state())
     return {"numbers that differ after resuming": differing(part.state(), whole.state())}
 
@@ -135,7 +135,7 @@ def _run(problem: Problem, makers: list[_Maker], precision: str, half: int) -> d
             state = backend.state()
             backend = _made(problem, makers[1], precision)
             backend.load_state(state)
-        problem.step(backend, batch)
+        problem.step(backend, batch, step)
     return backend.state()
 
 
@@ -148,4 +148,4 @@ def _drift(problem: Problem, backend: Backend, oracle: Backend) -> float:
     """The largest difference of two weights, in learning rates."""
     ours, theirs = backend.weights(), oracle.weights()
     differences = [np.abs(ours[name].astype(np.float64) - theirs[name]).max() for name in theirs]
-    return float(max(differences)) / problem.learning_rate
+    return float(max(differences)) / max(problem.learning_rate, problem.critic_learning_rate or 0.0)

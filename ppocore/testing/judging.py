@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ppocore.backend import Evaluation, Minibatch
+from ppocore.backend import Evaluation
 from ppocore.backends.numpy_backend import NumpyBackend
 from ppocore.networks import compute_dtype
 
-from .problems import Problem
+from .problems import Problem, in_dtype
 from .rounded_loss import RoundedLoss, rounded_loss
 from .rounding import Rounded
 
@@ -82,7 +82,7 @@ def reference(problem: Problem, precision: str) -> Reference:
             squares of gradients overflow in this precision.
     """
     epsilon = epsilon_of(precision)
-    batch = _in_float64(problem.batch(precision))
+    batch = in_dtype(problem.batch(precision), np.float64)
     oracle = problem.backend(NumpyBackend, "exact")
     gradients = oracle.gradients(batch, problem.objective)
     rounded = rounded_loss(problem.spec, problem.weights, batch, problem.objective, np.finfo(compute_dtype(precision)))
@@ -91,10 +91,6 @@ def reference(problem: Problem, precision: str) -> Reference:
     if max(np.abs(g).max() for g in gradients.values()) > 1e17 and precision != "exact":
         raise Inapplicable("squared gradients overflow in this precision")
     return Reference(oracle.evaluate(batch, problem.objective), gradients, rounded)
-
-
-def _in_float64(batch: Minibatch) -> Minibatch:
-    return Minibatch(*(array.astype(np.float64) if array.dtype.kind == "f" else array for array in batch))
 
 
 def ulps(quantity: str, actual: Any, expected: Any, rounded: Rounded, precision: str) -> float:

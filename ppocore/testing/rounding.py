@@ -84,11 +84,6 @@ class Rounded:
         value = np.log(self.value)
         return Rounded(value, self.doubt / self.value + np.abs(value))
 
-    def sqrt(self) -> Rounded:
-        """Square root; of zero, that of the doubt's size."""
-        value = np.sqrt(self.value)
-        return Rounded(value, value + np.where(value > 0.0, self.doubt / np.where(value > 0.0, 2.0 * value, 1.0), 0.0))
-
     def tanh(self) -> Rounded:
         """Hyperbolic tangent, to one epsilon of 1: near 0 some make it of a sigmoid, 2 / (1 + exp(-2x)) - 1."""
         value = np.tanh(self.value)
@@ -111,6 +106,10 @@ class Rounded:
         return Rounded(
             np.where(mask, self.value, 0.0), np.where(undecided, self.doubt + np.abs(self.value) / epsilon, doubt)
         )
+
+    def only(self, mask: Array) -> Rounded:
+        """The values under ``mask`` and an exact 0 elsewhere."""
+        return Rounded(np.where(mask, self.value, 0.0), np.where(mask, self.doubt, 0.0))
 
     def relu(self, epsilon: float) -> Rounded:
         """The larger of the value and 0; continuous, so that the doubt stays what it was near 0."""
@@ -135,6 +134,6 @@ def maximum(a: Rounded, b: Rounded) -> Rounded:
     return Rounded(np.maximum(a.value, b.value), np.maximum(a.doubt, b.doubt))
 
 
-def concatenate(a: Rounded, b: Rounded) -> Rounded:
+def concatenate(*parts: Rounded) -> Rounded:
     """Side by side, along the last axis."""
-    return Rounded(np.concatenate([a.value, b.value], -1), np.concatenate([a.doubt, b.doubt], -1))
+    return Rounded(np.concatenate([p.value for p in parts], -1), np.concatenate([p.doubt for p in parts], -1))

@@ -1,0 +1,104 @@
+"""A task for every kind of action, trained with several seeds and evaluated over fresh episodes.
+
+    python benchmarks/action_kinds.py                         all tasks, seeds 0, 1 and 2 (needs gymnasium[box2d])
+    python benchmarks/action_kinds.py beta --seeds 0 1 2 3
+    python benchmarks/action_kinds.py --json                  the last line is one JSON object
+
+LunarLander's engines are the multi-discrete and the multi-binary task: which of two and of three states each is in,
+and a bit for each of three.  Taxi is the masked one: it says which actions do something, and here raises an error on
+any other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+from tasks import multi_binary_lander, multi_discrete_lander, taxi
+
+from ppocore import PPOConfig, train
+from ppocore.evaluation import evaluate
+from ppocore.presets import preset
+
+
+class Task(NamedTuple):
+    """An environment, the settings, and the return that solves it."""
+
+    make: str | Callable[[], gym.Env[Any, Any]]
+    config: PPOConfig
+    solved: float
+
+
+LANDER, PENDULUM = preset("LunarLander-v3"), preset("Pendulum-v1")
+TAXI = PPOConfig(
+    total_steps=200_000,
+    num_envs=8,
+    num_steps=128,
+    minibatch_size=256,
+    learning_rate=3e-3,
+    entropy_coef=0.01,
+    gae_lambda=0.9,
+    normalize_rewards=True,
+)
+TASKS = {
+    "multi_discrete": Task(multi_discrete_lander, LANDER, 200.0),
+    "multi_binary": Task(multi_binary_lander, LANDER.replace(entropy_coef=0.002), 200.0),
+    "masked": Task(taxi, TAXI, 7.0),
+    "gaussian": Task("Pendulum-v1", PENDULUM, -250.0),
+    "squashed_gaussian": Task("Pendulum-v1", PENDULUM.replace(continuous_policy="squashed_gaussian"), -250.0),
+    "beta": Task("Pendulum-v1", PENDULUM.replace(continuous_policy="beta"), -250.0),
+}
+
+
+def measure(name: str, seeds: Sequence[int], episodes: int) -> dict[str, Any]:
+    """Train a task once a seed, on the numpy backend, and evaluate what came out."""
+    task = TASKS[name]
+    returns, seconds, steps = [], [], 0
+    for seed in seeds:
+        result = train(task.make, task.config, seed=seed)
+        steps = result.steps
+        seconds.append(result.wall_seconds)
+        returns.append(evaluate(result.policy, task.make, episodes=episodes).summary()["mean_return"])
+        print(f"{name} seed {seed}: {returns[-1]:.1f} in {seconds[-1]:.1f} s", file=sys.stderr, flush=True)
+    return {"task": name, "steps": steps, "seeds": list(seeds), "returns": returns, "solved": task.solved} | {
+        "wall_seconds": seconds
+    }
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as a Markdown table."""
+    lines = [
+        "| Task | Steps | Seeds | Evaluated return of each seed | Solved from | Seconds a run |",
+        "|---|---:|---|---|---:|---:|",
+    ]
+    for row in rows:
+        each, seeds = ", ".join(f"{value:.1f}" for value in row["returns"]), ", ".join(map(str, row["seeds"]))
+        seconds = statistics.fmean(row["wall_seconds"])
+        lines.append(f"| {row['task']} | {row['steps']:,} | {seeds} | {each} | {row['solved']:g} | {seconds:.1f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Train, evaluate, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}; by default all")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--episodes", type=int, default=100, help="of each evaluation")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    unknown = [name for name in options.tasks if name not in TASKS]
+    if unknown:
+        parser.error(f"there is no task {unknown[0]}: choose from {', '.join(TASKS)}")
+    rows = [measure(name, options.seeds, options.episodes) for name in options.tasks or TASKS]
+    print(table(rows))
+    if options.json:
+        print(json.dumps({"episodes": options.episodes, "tasks": rows}))
+
+
+if __name__ == "__main__":
+    main()
