@@ -1,4 +1,4 @@
-"""The command line: ``ppocore train``, ``evaluate``, ``compare``, ``backends`` and ``check-backend``."""
+"""The command line: ``ppocore train``, ``evaluate``, ``compare``, ``backends``, ``check-gae``, ``check-backend``."""
 
 from __future__ import annotations
 
@@ -98,6 +98,30 @@ def _parser() -> argparse.ArgumentParser:
     backends = commands.add_parser("backends", help="list the backends", description="Which backends can be used here.")
     _add_json(backends)
     backends.set_defaults(run=_backends)
+
+    check_gae = commands.add_parser(
+        "check-gae",
+        help="find the mistakes of an advantage function",
+        description="Hold generalized advantage estimation, anyone's, against its definition, property by property, "
+        "and name the mistake it makes (needs hypothesis). Exit status 1 if any property fails.",
+    )
+    check_gae.add_argument("target", metavar="MODULE:FUNCTION", help="found as from python in this directory")
+    signatures = "flags dones dones-before batch-major episodes tokens tokens-left".split()
+    check_gae.add_argument(
+        "--signature", default="flags", choices=signatures, help="how it is called, see docs/check-your-gae.md (flags)"
+    )
+    kinds = "numpy torch paddle jax".split()
+    check_gae.add_argument("--arrays", default="numpy", choices=kinds, help="what it takes and gives (numpy)")
+    check_gae.add_argument(
+        "--truncation",
+        default="next_values",
+        choices=["next_values", "in_rewards"],
+        help="in_rewards: its caller adds the bootstrap of a truncated step to the reward (next_values)",
+    )
+    check_gae.add_argument("--examples", type=int, default=50, metavar="N", help="trajectories for each property (50)")
+    check_gae.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the trajectories (0)")
+    _add_json(check_gae)
+    check_gae.set_defaults(run=_check_gae)
 
     check = commands.add_parser(
         "check-backend",
@@ -245,6 +269,21 @@ def _check_backend(options: argparse.Namespace) -> int:
     from .testing.command import check_backend_command
 
     passed = check_backend_command(options.name, examples=options.examples, device=options.device, as_json=options.json)
+    return DONE if passed else FAILED
+
+
+def _check_gae(options: argparse.Namespace) -> int:
+    from .testing.gae.command import check_gae_command
+
+    passed = check_gae_command(
+        options.target,
+        signature=options.signature,
+        arrays=options.arrays,
+        truncation=options.truncation,
+        examples=options.examples,
+        seed=options.seed,
+        as_json=options.json,
+    )
     return DONE if passed else FAILED
 
 

@@ -1,0 +1,74 @@
+"""Generalized advantage estimation by its definition, to be read; shares nothing with the code that it judges.
+
+    A[t] = sum over k of (gamma lam)^k delta[t+k],  up to the end of the episode
+    delta[t] = rewards[t] + gamma next_values[t] - values[t],  without next_values[t] where the episode terminated
+
+(Schulman et al. 2016, arXiv:1506.02438, equation 16.)
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from .trajectories import Array, Trajectory
+
+
+def episodes(ended: list[bool], valid: list[bool]) -> list[list[int]]:
+    """The rows of each episode of one column, in order, without those that are not valid."""
+    found: list[list[int]] = []
+    current: list[int] = []
+    for t in range(len(ended)):
+        if valid[t]:
+            current.append(t)
+            if ended[t]:
+                found.append(current)
+                current = []
+    return [*found, current] if current else found
+
+
+def explicit_sum(trajectory: Trajectory, number: Any = float) -> list[list[Any]]:
+    """The advantages (T, N) as nested lists; 0 in rows that are not valid.
+
+    Args:
+        trajectory: what happened.
+        number: what to compute in: ``float``, or `fractions.Fraction` for no rounding at all.
+    """
+    length, columns = trajectory.rewards.shape
+    gamma, decay = number(trajectory.gamma), number(trajectory.gamma) * number(trajectory.lam)
+    advantages = [[number(0) for _ in range(columns)] for _ in range(length)]
+    for i in range(columns):
+        for rows in episodes(trajectory.ended[:, i].tolist(), trajectory.valid[:, i].tolist()):
+            deltas = []
+            for t in rows:
+                delta = number(trajectory.rewards[t, i].item()) - number(trajectory.values[t, i].item())
+                if not trajectory.terminated[t, i]:
+                    delta += gamma * number(trajectory.next_values[t, i].item())
+                deltas.append(delta)
+            for first, t in enumerate(rows):
+                advantages[t][i] = sum((decay**k * delta for k, delta in enumerate(deltas[first:])), number(0))
+    return advantages
+
+
+def expected_advantages(trajectory: Trajectory) -> Array:
+    """The advantages (T, N), float64: from fractions where the trajectory is short, else from floats."""
+    exactly = trajectory.rewards.size <= 40
+    found = explicit_sum(trajectory, Fraction if exactly else float)
+    return np.array([[float(a) for a in row] for row in found], np.float64).reshape(trajectory.rewards.shape)
+
+
+def magnitude(trajectory: Trajectory) -> Array:
+    """The size of what is added up in each advantage, (T, N): what rounding errors are in proportion to."""
+    positive = {
+        name: np.where(trajectory.valid, np.abs(getattr(trajectory, name)), 0.0)
+        for name in ("rewards", "values", "next_values")
+    }
+    positive["values"] = -positive["values"]
+    positive["next_values"] = np.where(trajectory.terminated, 0.0, positive["next_values"])
+    deltas = positive["rewards"] - positive["values"] + trajectory.gamma * positive["next_values"]
+    total = np.zeros((len(deltas) + 1, deltas.shape[1]))
+    for t in reversed(range(len(deltas))):
+        total[t] = deltas[t] + trajectory.gamma * trajectory.lam * np.where(trajectory.ended[t], 0.0, total[t + 1])
+    return total[:-1]
