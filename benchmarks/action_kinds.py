@@ -36,7 +36,7 @@ class Task(NamedTuple):
 
 LANDER, PENDULUM = preset("LunarLander-v3"), preset("Pendulum-v1")
 TAXI = PPOConfig(
-    total_steps=200_000,
+    total_steps=400_000,
     num_envs=8,
     num_steps=128,
     minibatch_size=256,

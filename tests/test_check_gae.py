@@ -185,7 +185,7 @@ def test_every_property_can_fail_and_be_run_alone(name):
 
 
 def test_the_suite_is_a_class_of_tests():
-    good, bad = gae_suite(loop, max_examples=5), gae_suite(DEFECTS["ends ignored"].function, max_examples=15)
+    good, bad = gae_suite(loop, max_examples=3), gae_suite(DEFECTS["ends ignored"].function, max_examples=6)
     names = [name for name in vars(good) if name.startswith("test_")]
     assert len(names) == len(PROPERTIES)
     failed = []

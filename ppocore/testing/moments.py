@@ -217,13 +217,14 @@ def return_never_begins_anew(gamma: float) -> Callable[[Array, Array, Array], Ar
 
 
 def _scaler(gamma: float, *, clears_truncated: bool, clears_terminated: bool) -> Callable[[Array, Array, Array], Array]:
-    accumulated, seen = np.zeros(1), []
+    accumulated, sums = np.zeros(1), np.zeros(3)  # how many returns there were, their sum and that of their squares
 
     def scale(rewards: Array, terminated: Array, truncated: Array) -> Array:
-        nonlocal accumulated
+        nonlocal accumulated, sums
         accumulated = gamma * accumulated + rewards
-        seen.append(accumulated)
-        scaled: Array = rewards / np.sqrt(np.var(seen) + 1e-8)
+        sums = sums + [accumulated.size, accumulated.sum(), np.square(accumulated).sum()]
+        count, total, squares = sums
+        scaled: Array = rewards / np.sqrt(squares / count - (total / count) ** 2 + 1e-8)
         ended = (terminated & clears_terminated) | (truncated & clears_truncated & ~terminated)
         accumulated = np.where(ended, 0.0, accumulated)
         return scaled

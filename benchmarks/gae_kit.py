@@ -1,0 +1,57 @@
+"""How surely `ppocore.testing.check_gae` finds mistakes: every known one, many seeds, and no false alarm.
+
+    python benchmarks/gae_kit.py                    20 seeds
+    python benchmarks/gae_kit.py --seeds 0 1 --json  the last line is one JSON object
+
+A mistake is found where the check fails and names that mistake and no other.  What is right is the implementations of
+tests/right_gae.py (a loop, a matrix, a scan by doubling, scipy's lfilter, torch), and our own.  Exit status 1 if any
+mistake was missed or misnamed, or anything right was blamed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ppocore import gae
+from ppocore.testing import DEFECTS, check_gae
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+from right_gae import RIGHT
+
+
+def judge(function: Any, expected: str | None, seeds: list[int], arrays: str = "numpy") -> dict[str, Any]:
+    """Check a function with every seed; how often the verdict was the expected one, and how long it took."""
+    good, seconds = 0, []
+    for seed in seeds:
+        began = time.perf_counter()
+        report = check_gae(function, arrays=arrays, seed=seed, raise_on_failure=False)
+        seconds.append(time.perf_counter() - began)
+        named = [name for name, _ in report.diagnosis.mistakes] if report.diagnosis else None
+        good += named == (None if expected is None else [expected])
+    return {"good": good, "seeds": len(seeds), "longest": max(seconds), "mean": sum(seconds) / len(seconds)}
+
+
+def main() -> int:
+    """Check everything and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(range(20)))
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    rows = {name: judge(defect.function, name, options.seeds) for name, defect in DEFECTS.items()}
+    right = {f"right: {function.__name__}": judge(function, None, options.seeds, arrays) for function, arrays in RIGHT}
+    rows |= right | {"right: ppocore.gae": judge(gae, None, options.seeds)}
+    print("| function | as it should be | longest check, s | mean, s |\n|---|---|---:|---:|")
+    for name, row in rows.items():
+        print(f"| {name} | {row['good']} of {row['seeds']} | {row['longest']:.1f} | {row['mean']:.1f} |")
+    if options.json:
+        print(json.dumps(rows))
+    return 0 if all(row["good"] == row["seeds"] for row in rows.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
