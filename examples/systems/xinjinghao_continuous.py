@@ -1,6 +1,6 @@
 """XinJingHao's PPO-Continuous (PyTorch) with its Beta policy, on Pendulum, one of its six tasks.
 
-Published: learning curves, on Pendulum to about -200.
+Published: learning curves, no figure.
 
 T 2048, minibatches of 64, ten epochs, an entropy bonus that decays by 0.99, an L2 penalty on the critic, gradients
 clipped at 40.  In its Gaussian variant the log-probability is that of a clamped action; the Beta policy here has no
@@ -10,7 +10,7 @@ such defect.  It separates terminations from truncations, as here.
 from ppocore import PPOConfig, train
 from ppocore.evaluation import evaluate
 
-PUBLISHED = "learning curves, to about -200"
+PUBLISHED = "learning curves (no figure)"
 CONFIG = PPOConfig(
     total_steps=300_000,
     num_envs=1,

@@ -222,7 +222,7 @@ def _scaler(gamma: float, *, clears_truncated: bool, clears_terminated: bool) ->
     def scale(rewards: Array, terminated: Array, truncated: Array) -> Array:
         nonlocal accumulated, sums
         accumulated = gamma * accumulated + rewards
-        sums = sums + [accumulated.size, accumulated.sum(), np.square(accumulated).sum()]
+        sums = sums + np.array([accumulated.size, accumulated.sum(), np.square(accumulated).sum()])
         count, total, squares = sums
         scaled: Array = rewards / np.sqrt(squares / count - (total / count) ** 2 + 1e-8)
         ended = (terminated & clears_terminated) | (truncated & clears_truncated & ~terminated)

@@ -169,6 +169,12 @@ def value_after_the_reset(x: Given) -> Pair:
     return _loop(x.rewards, x.values, successor, ~x.terminated, ~x.ended, x.gamma, x.lam)
 
 
+@_defect("truncation is not read: the next row, of another episode, gives the bootstrap, and its advantages leak back")
+def truncation_not_read(x: Given) -> Pair:
+    successor = np.concatenate([x.values[1:], x.next_values[-1:]])  # wrong: row t + 1 may be another episode's
+    return _loop(x.rewards, x.values, successor, ~x.terminated, ~x.terminated, x.gamma, x.lam)  # wrong: not cut
+
+
 @_defect("the ends are read one step late: those of the next row")
 def ends_read_one_step_late(x: Given) -> Pair:
     late = [
