@@ -162,9 +162,8 @@ class _Walk:
             for k, _ in enumerate(node.items):
                 nothing = ast.parse("with contextlib_nullcontext(): pass").body[0].items[0]  # type: ignore[attr-defined]
                 yield Mutant(node.lineno, node, node, "items", k, nothing)
-        if isinstance(node, ast.AugAssign):
-            if type(node.op) in _OPERATORS:
-                yield Mutant(node.lineno, node, node, "op", None, _OPERATORS[type(node.op)]())
+        if isinstance(node, ast.AugAssign) and type(node.op) in _OPERATORS:
+            yield Mutant(node.lineno, node, node, "op", None, _OPERATORS[type(node.op)]())
         if isinstance(node, ast.If):
             yield from _conditions(node, node, (True, False))
         if isinstance(node, ast.While):
@@ -174,7 +173,9 @@ class _Walk:
         for name, value in ast.iter_fields(node):
             if name in ("body", "orelse"):
                 yield from self._body(node, name)
-            elif not (name in ("annotation", "type_comment") or isinstance(node, ast.AnnAssign) and name == "target"):
+            elif name in ("annotation", "type_comment") or (isinstance(node, ast.AnnAssign) and name == "target"):
+                continue
+            else:
                 yield from self._children(value, node, name, node)
 
     def _children(self, value: Any, owner: ast.AST, field: str, statement: ast.stmt) -> Iterator[Mutant]:
@@ -227,14 +228,17 @@ class _Walk:
                     yield Mutant(line, statement, node.func, attribute, None, _FUNCTIONS[name])
                 if isinstance(node.func, ast.Attribute) and name in _UNCALLED:
                     yield here(node.func.value)
-                elif node.args and not isinstance(node.args[0], ast.Starred):
-                    yield here(node.args[0])
+                elif not isinstance(statement, ast.Expr):  # which, without the call, is a statement left out
+                    inside = (a for a in node.args if not isinstance(a, ast.Starred) and not _is_text(a))
+                    yield from (here(argument) for argument in list(inside)[:1])
         for name, value in ast.iter_fields(node):
-            if name not in ("ctx", "op", "ops"):
+            if name not in ("ctx", "op", "ops") and not (isinstance(node, ast.keyword) and _is_text(node.value)):
                 yield from self._children(value, node, name, statement)
 
 
-def _conditions(node: ast.If | ast.While | ast.IfExp, statement: ast.stmt, values: tuple[bool, ...]) -> Iterator[Mutant]:
+def _conditions(
+    node: ast.If | ast.While | ast.IfExp, statement: ast.stmt, values: tuple[bool, ...]
+) -> Iterator[Mutant]:
     for value in values:
         constant = ast.copy_location(ast.Constant(value), node.test)
         yield Mutant(node.test.lineno, statement, node, "test", None, constant)
@@ -243,11 +247,17 @@ def _conditions(node: ast.If | ast.While | ast.IfExp, statement: ast.stmt, value
 def _other_constants(value: Any) -> tuple[Any, ...]:
     if isinstance(value, bool):
         return (not value,)
+    if isinstance(value, float) and abs(value) < 0.1:
+        return (value + 1, 0.0, 1000 * value)
     if isinstance(value, int | float):
         return (value + 1, value - 1)
     if isinstance(value, str):
         return ("not " + value,)
     return ()
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def _is_documentation(node: ast.stmt) -> bool:
@@ -258,7 +268,7 @@ def _is_documentation(node: ast.stmt) -> bool:
         case ast.AnnAssign(annotation=ast.Name(id="TypeAlias")):
             return True
         case ast.Assign(targets=[ast.Name(id=name)], value=value):
-            return name == "__all__" or isinstance(value, ast.Subscript) and name[0].isupper() and not name.isupper()
+            return name == "__all__" or (isinstance(value, ast.Subscript) and name[0].isupper() and not name.isupper())
         case ast.ClassDef(bases=[ast.Name(id="Protocol")]):
             return True
     return False

@@ -20,7 +20,7 @@ PUBLISHED = {
     "paddle_mountain_car": (0.99, None, 0.2, 10, 1e-3, 3e-3, 2048, 64),
     "xinjinghao_continuous": (0.99, 0.95, 0.2, 10, 2e-4, 2e-4, 2048, 64),
     "lizhi_continuous": (0.99, 0.95, 0.2, 10, 3e-4, None, 2048, 64),
-    "dppo_pendulum": (0.9, None, 0.2, 10, 1e-4, 2e-4, 128, 128),
+    "dppo_pendulum": (0.9, None, 0.2, 10, 1e-4, 2e-4, 64, 64),
     "spinning_up": (0.99, 0.97, 0.2, 80, 3e-4, 1e-3, 4000, 4000),
     "thirty_seven_details": (0.99, 0.95, 0.2, 4, 2.5e-4, None, 512, 128),
 }

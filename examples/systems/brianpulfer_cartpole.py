@@ -27,7 +27,8 @@ CONFIG = PPOConfig(
     value_coef=2.0,  # theirs is 1 times the mean squared error, ours half of it
     entropy_coef=0.01,
     advantage_estimator="monte_carlo",
-    hidden_sizes=(100, 100),
+    hidden_sizes=(100, 100, 100),
+    activation="relu",
     max_grad_norm=None,
 )
 

@@ -2,9 +2,9 @@
 
 Published: a learning curve, no figure.
 
-Four processes collect n-step returns and one network learns from all.  Theirs push to a queue with unlocked counters,
-and divide by the old probability plus 1e-5; here every step waits for all four workers, so that the same seed gives the
-same run, and a ratio is one of probabilities.
+Four processes collect n-step returns, 64 steps together, and one network learns from all of them at once.  Theirs
+push to a queue with unlocked counters, and divide by the old probability plus 1e-5; here every step waits for all four
+workers, so that the same seed gives the same run, and a ratio is one of probabilities.
 """
 
 import gymnasium as gym
@@ -15,10 +15,10 @@ PUBLISHED = "a learning curve (no figure)"
 CONFIG = PPOConfig(
     total_steps=1000 * 200,
     num_envs=4,
-    num_steps=32,
+    num_steps=16,
     vectorization="async",
     update_epochs=10,
-    minibatch_size=128,
+    minibatch_size=64,
     learning_rate=1e-4,
     critic_learning_rate=2e-4,
     separate_optimizers=True,
@@ -27,7 +27,7 @@ CONFIG = PPOConfig(
     gamma=0.9,
     clip_range=0.2,
     advantage_estimator="n_step",
-    n_step=32,
+    n_step=16,
     normalize_advantages=False,
     value_coef=2.0,  # the mean squared error
     entropy_coef=0.0,

@@ -3,8 +3,9 @@
 Published: Hopper about 2500 at 3 million steps.
 
 4000 steps an iteration, then up to 80 steps of the policy's optimizer on the whole batch, stopped once the KL
-divergence exceeds 1.5 times 0.01, and 80 of the value's.  Where a limit shorter than the environment's own cuts an
-episode it is a death there; here it is a truncation.
+divergence exceeds 1.5 times 0.01, and 80 of the value's, whose target is the discounted return.  There an
+environment's limit that is shorter than the program's own 1000 steps counts as a death (Hopper's is as long); here it
+is a truncation.
 """
 
 from ppocore import PPOConfig, train
@@ -25,6 +26,7 @@ CONFIG = PPOConfig(
     gamma=0.99,
     gae_lambda=0.97,
     clip_range=0.2,
+    value_target="monte_carlo",
     target_kl=1.5 * 0.01,
     value_coef=2.0,  # the mean squared error
     entropy_coef=0.0,
