@@ -7,10 +7,12 @@ already built, and gives a `VectorEnvironments` whose `step` returns a `Step`.
 from __future__ import annotations
 
 from .contract import Step, VectorEnvironments, episode_seed
+from .episodes import Episodes
 from .spaces import check_action_space, observation_mapping
 from .vector import make_environments
 
 __all__ = [
+    "Episodes",
     "Step",
     "VectorEnvironments",
     "check_action_space",

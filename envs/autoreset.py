@@ -11,11 +11,16 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from ..errors import EnvironmentFault
-from .contract import Array, Step, VectorEnvironments, episode_seed
+from .contract import Array, Step, episode_seed
+from .restoring import Restoring
 
 
-class DisabledAutoreset(VectorEnvironments):
+class DisabledAutoreset(Restoring):
     """Environments that are reset here, each episode with its own seed."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.log_actions()
 
     def step(self, actions: Array) -> Step:
         """See `VectorEnvironments.step`."""
@@ -39,7 +44,8 @@ class DisabledAutoreset(VectorEnvironments):
         try:
             # Typed as one seed for all, though the vector environments of Gymnasium itself take a list.
             seed: Any = seeds if self._seeds_each else None
-            structured, info = self._vector.reset(seed=seed, options={"reset_mask": self._ended.copy()})
+            with self._alarm:
+                structured, info = self._vector.reset(seed=seed, options={"reset_mask": self._ended.copy()})
             observations = self._array(structured)
             self._masks.read(info, keep=~self._ended)
         except Exception as error:
@@ -49,7 +55,7 @@ class DisabledAutoreset(VectorEnvironments):
         return observations
 
 
-class NextStepAutoreset(VectorEnvironments):
+class NextStepAutoreset(Restoring):
     """Environments that use the step after an end to reset themselves; that step is no transition."""
 
     def step(self, actions: Array) -> Step:
@@ -74,7 +80,7 @@ class NextStepAutoreset(VectorEnvironments):
         return Step(observations, observations, rewards, terminated, truncated, valid)
 
 
-class SameStepAutoreset(VectorEnvironments):
+class SameStepAutoreset(Restoring):
     """Environments that reset themselves within the step that ends an episode.
 
     The final observation is taken from the step's information.  An environment that returns the same array
@@ -129,7 +135,7 @@ def _row(batch: Any, index: int) -> Any:
     return None if batch is None else batch[index]
 
 
-BY_MODE: dict[AutoresetMode, type[VectorEnvironments]] = {
+BY_MODE: dict[AutoresetMode, type[Restoring]] = {
     AutoresetMode.DISABLED: DisabledAutoreset,
     AutoresetMode.NEXT_STEP: NextStepAutoreset,
     AutoresetMode.SAME_STEP: SameStepAutoreset,

@@ -13,7 +13,9 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 from ..errors import EnvironmentFault
-from .failures import FailedEnvironment
+from .alarm import Alarm, TookTooLong
+from .episodes import ActionLog, Episodes
+from .failures import failing_environment, sentence, unanswering
 from .masks import MaskReader
 from .spaces import observation_mapping
 from .workers import dead_worker, end_workers
@@ -72,7 +74,7 @@ class VectorEnvironments(ABC):
 
     acting: NDArray[np.bool_]
 
-    def __init__(self, vector: VectorEnv[Any, Any, Any], *, name: str, seed: int) -> None:
+    def __init__(self, vector: VectorEnv[Any, Any, Any], *, name: str, seed: int, timeout: float | None = None) -> None:
         self.name = name
         self.num_envs = vector.num_envs
         self.observation_space: Space[Any] = vector.single_observation_space
@@ -83,6 +85,11 @@ class VectorEnvironments(ABC):
         self._seed = seed
         # Other vector environments take one seed for all of their episodes.
         self._seeds_each = isinstance(vector.unwrapped, SyncVectorEnv | AsyncVectorEnv)
+        self._logging = False  # whether `_log` is to hold the actions of every step
+        self._log = ActionLog()
+        self._taken: Array | None = None  # the actions of the step that is being made
+        self._timeout = timeout
+        self._alarm = Alarm(timeout)
         self._running = False
         self._steps = 0  # calls of `step` since `reset`
         self._began = [0] * self.num_envs  # the value of `_steps` at which the current episode began
@@ -117,7 +124,8 @@ class VectorEnvironments(ABC):
         Raises:
             EnvironmentFault: an environment raised, or gave an observation of a wrong shape or not finite.
         """
-        self._steps = 0
+        self._steps, self._taken = 0, None
+        self._log.clear()
         self._began = [0] * self.num_envs
         self._episodes = [0] * self.num_envs
         self.acting = self._all_valid
@@ -126,7 +134,8 @@ class VectorEnvironments(ABC):
         try:
             # Typed as one seed for all, though the vector environments of Gymnasium itself take a list.
             seed: Any = seeds if self._seeds_each else seeds[0]
-            structured, info = self._vector.reset(seed=seed)
+            with self._alarm:
+                structured, info = self._vector.reset(seed=seed)
             observations = self._array(structured)
             self._masks.read(info)
         except Exception as error:
@@ -143,6 +152,27 @@ class VectorEnvironments(ABC):
     def _array(self, observations: Any) -> Array:
         """What the vector environment gave as `(N, *O)`, or flattened."""
         return np.asarray(observations) if self._as_it_is else self.observation_mapping.flatten(observations)
+
+    @abstractmethod
+    def episodes(self) -> Episodes:
+        """Where the environments stand, for `restore`."""
+
+    @abstractmethod
+    def restore(self, episodes: Episodes, observations: Array) -> tuple[Array, dict[int, str]]:
+        """Brings every environment back to where it stood, by replaying its episode from its seed.
+
+        An environment that does not come to the observation it is to come to begins its next episode instead.
+
+        Args:
+            episodes: what `episodes` gave.
+            observations: those that were to be acted on then.
+
+        Returns:
+            The observations to act on, and by the index of each environment that could not be brought back, why.
+
+        Raises:
+            EnvironmentFault: a reset failed.
+        """
 
     @abstractmethod
     def step(self, actions: Array) -> Step:
@@ -170,7 +200,7 @@ class VectorEnvironments(ABC):
             self._vector.close()
         except Exception as error:
             # Nothing depends on it any more, and an error that led here must not be hidden behind it.
-            message = f"{self.name} failed while closing: {_sentence(error)}"
+            message = f"{self.name} failed while closing: {sentence(error)}"
             warnings.warn(message, RuntimeWarning, stacklevel=2)
         finally:
             self._vector.unwrapped.closed = True  # not every one says so itself, and a second close may fail
@@ -187,8 +217,12 @@ class VectorEnvironments(ABC):
         """One step of the vector environment; leaves in `_ended` where an episode ended."""
         if not self._running:
             raise RuntimeError(f"{self.name}: call reset() before step(); after close(), make the environments anew")
+        self._taken = actions
+        if self._logging:
+            self._log.append(actions)
         try:
-            observations, rewards, terminated, truncated, info = self._vector.step(actions)
+            with self._alarm:
+                observations, rewards, terminated, truncated, info = self._vector.step(actions)
             observations, rewards = self._array(observations), np.asarray(rewards, np.float64)
             self._masks.read(info)
             np.logical_or(terminated, truncated, out=self._ended)
@@ -233,9 +267,11 @@ class VectorEnvironments(ABC):
 
     def _raised(self, call: str, error: Exception) -> EnvironmentFault:
         """The fault to raise in place of an exception that came out of the vector environment."""
-        index = _failing_environment(self._vector, error)
-        message = _sentence(error)
         base = self._vector.unwrapped
+        index, message = failing_environment(self._vector, error), sentence(error)
+        if isinstance(error, TookTooLong):
+            message = f"it took longer than env_timeout={self._timeout:g} seconds"
+            index = unanswering(base) if isinstance(base, AsyncVectorEnv) else index
         if index is None and isinstance(base, AsyncVectorEnv) and isinstance(error, EOFError | OSError):
             death = dead_worker(base)
             if death is not None:
@@ -250,31 +286,8 @@ class VectorEnvironments(ABC):
 
     def _place(self, index: int, steps: int) -> str:
         seed = self.episode_seeds[index]
+        action = "" if self._taken is None else f"; last action {np.asarray(self._taken[index]).tolist()}"
         return (
             f"step {steps - self._began[index]} of its episode {self._episodes[index]} "
-            f"(step {steps} since the reset; episode seed {'unknown' if seed is None else seed})"
+            f"(step {steps} since the reset; episode seed {'unknown' if seed is None else seed}{action})"
         )
-
-
-def _sentence(error: Exception) -> str:
-    return str(error) if isinstance(error, FailedEnvironment) else f"{type(error).__name__}: {error}"
-
-
-def _failing_environment(vector: VectorEnv[Any, Any, Any], error: Exception) -> int | None:
-    """The index of the environment that raised, where it can be told."""
-    if isinstance(error, FailedEnvironment):
-        return error.index
-    base = vector.unwrapped
-    for index, pipe in enumerate(getattr(base, "parent_pipes", ())):
-        if pipe is None:  # how AsyncVectorEnv marks the worker whose exception it passes on
-            return index
-    # SyncVectorEnv calls its environments one by one: look for the one whose method is in the traceback.
-    environments = getattr(base, "envs", ())
-    trace = error.__traceback__
-    while trace is not None:
-        owner = trace.tb_frame.f_locals.get("self")
-        for index, environment in enumerate(environments):
-            if environment is owner:
-                return index
-        trace = trace.tb_next
-    return None

@@ -36,6 +36,7 @@ def make_environments(
     seed: int,
     vectorization: str = "sync",
     env_kwargs: Mapping[str, Any] | None = None,
+    timeout: float | None = None,
 ) -> VectorEnvironments:
     """N environments under one contract; close them, or use them as a context manager.
 
@@ -50,6 +51,7 @@ def make_environments(
             its own process; "vector" takes the vectorized implementation registered under the id.  Not used
             for a `VectorEnv`.
         env_kwargs: passed on to the environment's constructor.
+        timeout: seconds that a step or a reset of all environments may take; None for any time.
 
     Raises:
         UsageError: whatever of the above cannot be run, an unknown id, a package that is not installed, an
@@ -68,20 +70,20 @@ def make_environments(
             raise UsageError("env_kwargs cannot be passed to a vector environment that is already built")
         if env.num_envs != num_envs:
             raise UsageError(f"num_envs is {num_envs}, but the vector environment holds {env.num_envs}")
-        return _under_contract(env, _name_of_vector(env), int(seed))
+        return _under_contract(env, _name_of_vector(env), int(seed), timeout)
 
     name, vector = _build(env, int(num_envs), vectorization, kwargs)
     try:
-        return _under_contract(vector, name, int(seed))
+        return _under_contract(vector, name, int(seed), timeout)
     except BaseException:
         vector.close()
         raise
 
 
-def _under_contract(vector: Vector, name: str, seed: int) -> VectorEnvironments:
+def _under_contract(vector: Vector, name: str, seed: int, timeout: float | None) -> VectorEnvironments:
     observation_mapping(vector.single_observation_space)  # refuses what is not supported
     check_action_space(vector.single_action_space)
-    return BY_MODE[_autoreset_mode(vector, name)](vector, name=name, seed=seed)
+    return BY_MODE[_autoreset_mode(vector, name)](vector, name=name, seed=seed, timeout=timeout)
 
 
 def _autoreset_mode(vector: Vector, name: str) -> AutoresetMode:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+from gymnasium.vector.async_vector_env import _async_worker
 
 from .failures import FailedEnvironment
 from .masks import ReadsMasks
+from .replaying import Replaying
 
 CLOSING_SECONDS = 10.0
 """How long the workers have to close their environments before they are terminated."""
@@ -31,6 +33,22 @@ else:  # generic only since Gymnasium 1.4
     _AsyncVectorEnv = AsyncVectorEnv
 
 
+def _quiet_worker(*arguments: Any) -> None:
+    """Gymnasium's own, which ends without a traceback where the process that it worked for was killed."""
+    with suppress(BrokenPipeError, ConnectionResetError):
+        _async_worker(*arguments)
+
+
+class _ReplayingMaker:
+    """Makes the environment of worker `index`."""
+
+    def __init__(self, make: Callable[[], gym.Env[Any, Any]], index: int) -> None:
+        self._make, self._index = make, index
+
+    def __call__(self) -> gym.Env[Any, Any]:
+        return Replaying(self._make(), self._index)
+
+
 class WorkerVectorEnv(ReadsMasks, _AsyncVectorEnv):
     """`AsyncVectorEnv` without autoreset, whose arrays are views of the memory shared with the workers.
 
@@ -41,7 +59,8 @@ class WorkerVectorEnv(ReadsMasks, _AsyncVectorEnv):
     def __init__(self, makers: Sequence[Callable[[], gym.Env[Any, Any]]]) -> None:
         self.parent_pipes, self.processes = [], []
         try:
-            super().__init__(makers, copy=False, autoreset_mode=AutoresetMode.DISABLED)
+            replaying = [_ReplayingMaker(make, index) for index, make in enumerate(makers)]
+            super().__init__(replaying, copy=False, autoreset_mode=AutoresetMode.DISABLED, worker=_quiet_worker)
         except BaseException:
             self.close(terminate=True)
             raise

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ppocore.policy import Policy
     from ppocore.registry import available_backends, register_backend
     from ppocore.result import TrainResult
-    from ppocore.trainer import train
+    from ppocore.running import resume, train
 
 __version__ = "0.1.0"
 
@@ -58,6 +58,7 @@ __all__ = [
     "n_step_returns",
     "normalize",
     "register_backend",
+    "resume",
     "successor_values",
     "td_residuals",
     "train",
@@ -71,7 +72,8 @@ _HOME = {
     "TrainResult": "result",
     "available_backends": "registry",
     "register_backend": "registry",
-    "train": "trainer",
+    "resume": "running",
+    "train": "running",
 }
 
 

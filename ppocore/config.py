@@ -153,6 +153,11 @@ class PPOConfig:
         "sync: one process; async: a process per environment; vector: the environment's own vector form",
         "Gymnasium's make_vec",
     )
+    env_timeout: float | None = _setting(
+        None,
+        "seconds that a step or a reset of the environments may take before the run ends (none: any)",
+        "docs/resuming.md",
+    )
     threads: int = _setting(
         1, "threads of the linear algebra library; 1 is fastest for small networks", "docs/performance.md"
     )
@@ -166,7 +171,7 @@ class PPOConfig:
             require(self, name, 0.0 <= getattr(self, name) <= 1.0, "between 0 and 1")
         for name in ("learning_rate", "adam_epsilon", "clip_range"):
             require(self, name, getattr(self, name) > 0.0, "greater than 0")
-        optional = "value_clip_range max_grad_norm target_kl critic_learning_rate desired_kl kl_target"
+        optional = "value_clip_range max_grad_norm target_kl critic_learning_rate desired_kl kl_target env_timeout"
         for name in optional.split():
             value = getattr(self, name)
             require(self, name, value is None or value > 0.0, "greater than 0, or none")
@@ -205,6 +210,15 @@ class PPOConfig:
     def rollout_size(self) -> int:
         """Steps in one rollout: ``num_envs * num_steps``."""
         return self.num_envs * self.num_steps
+
+    @property
+    def anneals(self) -> list[str]:
+        """The switches that are on of settings that change over the whole run."""
+        return [
+            field.name
+            for field in dataclasses.fields(self)
+            if field.name.startswith("anneal_") and getattr(self, field.name)
+        ]
 
     def replace(self, **changes: Any) -> PPOConfig:
         """A copy with some settings changed.

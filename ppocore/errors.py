@@ -7,6 +7,8 @@ with status 1.  Functions that take arrays raise plain `ValueError` and `TypeErr
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class UsageError(ValueError):
     """A setting, a name or a combination that cannot be run; one sentence that says what to change."""
@@ -16,8 +18,16 @@ class MissingBackendError(UsageError, ImportError):
     """A backend whose framework is not installed; the sentence names the extra to install."""
 
 
+class RunWarning(RuntimeWarning):
+    """Something that did not end the run, and that a person should know."""
+
+
 class RunError(RuntimeError):
     """A run that began and cannot go on."""
+
+
+class OutputError(RunError):
+    """What the run ended with cannot be written; the sentence says how to go on."""
 
 
 class EnvironmentFault(RunError, ValueError):
@@ -25,4 +35,9 @@ class EnvironmentFault(RunError, ValueError):
 
 
 class NonFiniteError(RunError, ValueError):
-    """The loss or a gradient is not finite; the update was not applied."""
+    """The loss or a gradient is not finite; the update was not applied.
+
+    ``bundle``, where there is one, is what `ppocore replay` repeats it from.
+    """
+
+    bundle: Any = None

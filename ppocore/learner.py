@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,9 +10,11 @@ from numpy.typing import NDArray
 
 from .backend import Backend, BackendActor, Objective, OptimizerStep, UpdateStats
 from .buffer import RolloutBuffer
+from .bundle import Bundle
 from .config import PPOConfig
-from .errors import UsageError
-from .networks import ActingNetwork, compute_dtype
+from .errors import NonFiniteError, UsageError
+from .networks import ActingNetwork, NetworkSpec, compute_dtype
+from .random_streams import of_generator, set_generator
 from .rollout import RolloutCollector
 from .schedules import AdaptivePenalty, AdaptiveRate, annealed
 
@@ -38,6 +41,7 @@ class Learner:
         collector: whose rollout is learned from, and who judges it anew.
         config: the settings.
         rng: draws the minibatches.
+        spec: of the network, for a report of what was not finite.
 
     Raises:
         UsageError: settings that tell actor and critic apart, with a network of the user's own.
@@ -50,11 +54,12 @@ class Learner:
         collector: RolloutCollector,
         config: PPOConfig,
         rng: np.random.Generator,
+        spec: NetworkSpec,
     ) -> None:
         if backend.own_network is not None:
             _refuse_parts(config)
         self._backend, self._actor, self._collector = backend, actor, collector
-        self._config, self._rng = config, rng
+        self._config, self._rng, self._spec = config, rng, spec
         self._learning_rate = annealed(config.learning_rate, config.anneal_learning_rate)
         critic_rate = config.learning_rate if config.critic_learning_rate is None else config.critic_learning_rate
         self._critic_learning_rate = annealed(critic_rate, config.anneal_learning_rate)
@@ -107,6 +112,19 @@ class Learner:
             self._rate.update(divergence)
         return Learned(objective, step, stats, divergence, weights)
 
+    def state(self) -> dict[str, Any]:
+        """What has been adapted to the divergences so far, and the place of the stream that draws minibatches."""
+        return {"kl_coef": self._penalty.value, "rate": self._rate.value, "minibatches": of_generator(self._rng)}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        self._penalty.value, self._rate.value = float(state["kl_coef"]), float(state["rate"])
+        set_generator(self._rng, state["minibatches"])
+
     def _update(self, objective: Objective, step: OptimizerStep) -> list[UpdateStats]:
         """The epochs over one rollout."""
         config = self._config
@@ -121,7 +139,11 @@ class Learner:
             before_epoch=self._estimate if config.recompute_advantages else None,
             dtype=compute_dtype(config.precision),
         ):
-            stats = self._backend.update(batch, objective, step)
+            try:
+                stats = self._backend.update(batch, objective, step)
+            except NonFiniteError as error:
+                error.bundle = Bundle.of(self._backend, self._spec, config, batch, objective, step)
+                raise
             made.append(stats)
             # Rounded, so that backends that differ in the last bits decide alike.
             if config.target_kl is not None and float(np.float32(stats.approx_kl)) > config.target_kl:

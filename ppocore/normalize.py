@@ -260,6 +260,10 @@ class RewardScaler:
         _clip(scaled, self.clip)
         return scaled
 
+    def forget(self, index: int) -> None:
+        """The episode of an environment did not go on: its accumulator begins anew."""
+        self._discounted[index] = 0.0
+
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return copies of the statistics and of every environment's accumulator."""
         return {**self.moments.state(), "discounted": self._discounted.copy()}

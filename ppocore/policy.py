@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,12 +18,14 @@ from .masks import every_choice, leaves_nothing, read_mask
 from .networks import ActingNetwork, NetworkSpec
 from .normalize import ObservationNormalizer
 from .observations import ObservationMapping
+from .run_files import RUN_FORMAT, run_files
+from .tensor_file import Format, TensorFile, encode, part, read
 
 Array = NDArray[Any]
 
 POLICY_FILE = "policy.safetensors"
-_FORMAT, _VERSION = "ppocore-policy", 2
-_KEY = "ppocore"
+POLICY_FORMAT = Format("ppocore-policy", "policy file", (1, 2, 3), unchecked=(1, 2))
+_NORMALIZER = "observation_normalizer."
 
 
 class PolicyNetwork(Protocol):
@@ -162,83 +164,86 @@ class Policy:
             self._network = network
         return self._network
 
+    def describe(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """The tensors and the description that `load` makes a policy of."""
+        tensors = dict(self.weights)
+        for name, array in (self._normalizer_state or {}).items():
+            tensors[_NORMALIZER + name] = np.array(array)
+        return tensors, {
+            "network": None if self._own_network else self.spec.to_dict(),
+            "action_space": self.adapter.to_dict(),
+            "observation_space": self.mapping.to_dict(),
+        }
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write the policy to one safetensors file, whole or not at all; equal policies give equal bytes.
 
         Raises:
             UsageError: the directory does not exist.
         """
-        from safetensors.numpy import save
-
         if not Path(path).parent.is_dir():
             raise UsageError(f"{path} cannot be written: there is no directory {Path(path).parent}")
-        tensors = {name: np.ascontiguousarray(array) for name, array in self.weights.items()}
-        for name, array in (self._normalizer_state or {}).items():
-            tensors[f"observation_normalizer.{name}"] = np.array(array)
-        description = {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "network": None if self._own_network else self.spec.to_dict(),
-            "action_space": self.adapter.to_dict(),
-            "observation_space": self.mapping.to_dict(),
-        }
-        # One key: safetensors writes several in no fixed order, and equal policies are to be equal files.
-        write_atomically(Path(path), save(tensors, {_KEY: json.dumps(description, sort_keys=True)}))
+        write_atomically(Path(path), encode(POLICY_FORMAT, *self.describe()))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Policy:
-        """Read a policy from a run directory or a policy file; only NumPy and safetensors are imported.
+        """Read a policy from a run directory, a policy file or a run file; only NumPy and safetensors are imported.
+
+        Of a run directory it is the policy that the run ended with, or of a run that has not ended that of its newest
+        whole run file.
 
         Raises:
             UsageError: (a `ValueError`) no such file, or not a policy's; says which and why.
         """
-        from safetensors import SafetensorError, safe_open
-
         file = Path(path)
         if file.is_dir():
-            file = file / POLICY_FILE
+            file = _file_of_run(file)
         if not file.is_file():
-            raise UsageError(f"there is no policy at {file}: give a run directory or a policy file")
-        try:
-            with safe_open(file, framework="numpy") as opened:
-                metadata = opened.metadata() or {}
-                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
-        except (SafetensorError, OSError) as error:
-            raise UsageError(f"{file} is not a readable safetensors file: {error}") from error
-        try:
-            description = json.loads(metadata[_KEY])
-            if description["format"] != _FORMAT:
-                raise KeyError("format")
-        except (KeyError, TypeError, ValueError) as error:
-            raise UsageError(f"{file} is a safetensors file but not a ppocore policy") from error
-        if description.get("version") not in (1, _VERSION):
-            raise UsageError(
-                f"{file} has policy format version {description.get('version')}, this ppocore reads {_VERSION} and 1"
-            )
-        if "network" in description and description["network"] is None:
+            raise UsageError(f"there is no policy at {file}: give a run directory, a policy file or a run file")
+        found = read(file, POLICY_FORMAT, RUN_FORMAT)
+        if found.description.get("network", 0) is None:
             raise UsageError(
                 f"{file} holds the weights of a network of your own, which NumPy cannot run: read them with "
                 "safetensors and load them into that network"
             )
-        prefix = "observation_normalizer."
-        normalizer = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         try:
-            policy = cls(
-                NetworkSpec.from_dict(description["network"]),
-                {k: v for k, v in tensors.items() if not k.startswith(prefix)},
-                ActionAdapter.from_dict(description["action_space"]),
-                ObservationMapping(_observation_space(description)),
-                normalizer or None,
-            )
-            policy._loaded()
-        except (KeyError, TypeError, ValueError) as error:
+            return cls._from_file(found)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UsageError(f"{file} does not describe a policy: {error}") from error
+
+    @classmethod
+    def _from_file(cls, file: TensorFile) -> Policy:
+        spec = NetworkSpec.from_dict(file.description["network"])
+        weights = {}
+        for name, shape in spec.shapes().items():  # before anything of these sizes is allocated
+            weights[name] = file.tensors[name]
+            if weights[name].shape != shape:
+                raise ValueError(f"tensor {name} has shape {weights[name].shape}, expected {shape}")
+        policy = cls(
+            spec,
+            weights,
+            ActionAdapter.from_dict(file.description["action_space"]),
+            ObservationMapping(_observation_space(file)),
+            part(file.tensors, _NORMALIZER) or None,
+        )
+        policy._loaded()
         return policy
 
 
-def _observation_space(description: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The description of a file's observations; version 1 had their shape alone."""
-    if description["version"] == 1:
-        return {"kind": "box", "shape": list(description["observation_shape"])}
-    space: Mapping[str, Any] = description["observation_space"]
+def _file_of_run(directory: Path) -> Path:
+    """The file of a run directory that holds its latest policy."""
+    file = directory / POLICY_FILE
+    if not file.is_file():
+        for newest in reversed(run_files(directory)):
+            with suppress(UsageError):
+                read(newest, RUN_FORMAT)
+                return newest
+    return file
+
+
+def _observation_space(file: TensorFile) -> Mapping[str, Any]:
+    """The description of a file's observations; the first version had their shape alone."""
+    if file.format == POLICY_FORMAT.name and file.version == 1:
+        return {"kind": "box", "shape": list(file.description["observation_shape"])}
+    space: Mapping[str, Any] = file.description["observation_space"]
     return space

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 from .actions import ActionAdapter
 from .buffer import RolloutBuffer
 from .distributions import Distribution
-from .envs import VectorEnvironments
+from .envs import Episodes, VectorEnvironments
 from .errors import NonFiniteError
 from .normalize import ObservationNormalizer, RewardScaler
+from .random_streams import of_generator, set_generator
 
 Array = NDArray[Any]
 
@@ -55,6 +57,32 @@ class EpisodeStatistics:
                 self.last_lengths.append(int(self._lengths[i]))
             self._returns[ended] = 0.0
             self._lengths[ended] = 0
+
+    def state(self) -> dict[str, Array]:
+        """Copies of what the next rollout goes on with."""
+        return {
+            "returns": self._returns.copy(),
+            "lengths": self._lengths.copy(),
+            "last_returns": np.array(self.last_returns, np.float64),
+            "last_lengths": np.array(self.last_lengths, np.int64),
+        }
+
+    def load_state(self, state: Mapping[str, Array], episodes: int) -> None:
+        """Go on from what `state` gave, after ``episodes`` episodes.
+
+        Raises:
+            ValueError: it is of another number of environments.
+        """
+        if state["returns"].shape != self._returns.shape or state["lengths"].shape != self._lengths.shape:
+            raise ValueError(f"statistics of {state['returns'].shape} environments, expected {self._returns.shape}")
+        self._returns, self._lengths = state["returns"].astype(np.float64), state["lengths"].astype(np.int64)
+        self.last_returns.extend(state["last_returns"].tolist())
+        self.last_lengths.extend(state["last_lengths"].tolist())
+        self.episodes = episodes
+
+    def forget(self, index: int) -> None:
+        """The episode of an environment did not go on."""
+        self._returns[index], self._lengths[index] = 0.0, 0
 
     @property
     def mean_return(self) -> float | None:
@@ -143,6 +171,33 @@ class RolloutCollector:
             self._observations = step.observations
         self._judge(actor)
         return int(np.count_nonzero(buffer.valid))
+
+    def state(self) -> dict[str, Array]:
+        """By name, copies of what the next rollout goes on with: the observations, and what led to them."""
+        return {"observations": np.array(self._observations), **self.environments.episodes().to_tensors()}
+
+    def place(self) -> dict[str, Any]:
+        """Of the stream that draws actions."""
+        return of_generator(self._rng)
+
+    def load_state(self, state: Mapping[str, Array], place: Mapping[str, Any]) -> dict[int, str]:
+        """Go on from what `state` and `place` gave; by the index of an environment that could not be brought back, why.
+
+        Raises:
+            KeyError, ValueError: it is not of these environments.
+        """
+        set_generator(self._rng, place)
+        observations = state["observations"]
+        if observations.shape != np.shape(self._observations):
+            expected = np.shape(self._observations)
+            raise ValueError(f"it has observations of shape {observations.shape}, the environments {expected}")
+        episodes = Episodes.from_tensors(state, self.environments.num_envs)
+        self._observations, lost = self.environments.restore(episodes, observations)
+        for index in lost:
+            self.statistics.forget(index)
+            if self._scaler is not None:
+                self._scaler.forget(index)
+        return lost
 
     def _observe(self, observations: Array, out: Array) -> None:
         """What the policy sees of ``observations``: normalised with statistics that now include them."""

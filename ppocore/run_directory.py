@@ -1,30 +1,48 @@
-"""Where a run is written: its configuration, its metrics and its policy."""
+"""Where a run is written: its configuration, its metrics, its run files and its policy."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import __version__
 from .atomic import write_atomically
 from .errors import UsageError
 from .policy import POLICY_FILE, Policy
-
-if TYPE_CHECKING:
-    from .reporting import RunStart
+from .run_files import run_files
+from .run_lock import HOLDER_FILE, LOCK_FILE, RunLock
+from .run_state import RunState
 
 CONFIGURATION_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
+FAULT_FILE = "fault.txt"
 
 
 class RunDirectory:
-    """``config.json``, ``metrics.jsonl`` and ``policy.safetensors`` of one run."""
+    """The files of one run, which no other process writes meanwhile; a context manager, or `close` it.
+
+    Raises:
+        UsageError: another process writes it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.metrics_path = path / METRICS_FILE
+        self._lock = RunLock(path)
+
+    def __enter__(self) -> RunDirectory:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others write it."""
+        self._lock.release()
 
     @classmethod
     def create(cls, path: str | PathLike[str]) -> RunDirectory:
@@ -34,8 +52,13 @@ class RunDirectory:
             UsageError: it holds a run already, is a file, or cannot be written to.
         """
         directory = Path(path)
-        if directory.is_dir() and any(directory.iterdir()):
-            raise UsageError(f"run directory {directory} is not empty: choose another --run-dir or move it away")
+        if _holds_anything(directory):
+            if (directory / LOCK_FILE).exists():
+                with suppress(OSError):
+                    RunLock(directory).release()  # first of all, whether a run is just going on
+            resumable = (directory / CONFIGURATION_FILE).is_file()
+            hint = f", or go on with the run that it holds by: ppocore resume {directory}" if resumable else ""
+            raise UsageError(f"run directory {directory} is not empty: choose another --run-dir or move it away{hint}")
         try:
             directory.mkdir(parents=True, exist_ok=True)
             probe = directory / ".writable"
@@ -46,7 +69,28 @@ class RunDirectory:
             raise UsageError(
                 f"run directory {directory} cannot be written to ({reason}): choose another --run-dir"
             ) from error
-        return cls(directory)
+        opened = cls(directory)
+        if _holds_anything(directory):  # another run that began at the same moment
+            opened.close()
+            raise UsageError(f"run directory {directory} is not empty: choose another --run-dir or move it away")
+        return opened
+
+    @classmethod
+    def reopen(cls, path: str | PathLike[str]) -> RunDirectory:
+        """The directory of a run that is to go on, without what a killed process left unfinished.
+
+        Raises:
+            UsageError: there is no run, or another process writes it.
+        """
+        directory = Path(path)
+        read_configuration(directory)
+        try:
+            opened = cls(directory)
+        except OSError as error:
+            raise UsageError(f"run directory {directory} cannot be written to ({error.strerror or error})") from error
+        for unfinished in directory.glob(".*.tmp"):
+            unfinished.unlink(missing_ok=True)
+        return opened
 
     @classmethod
     def unused(cls, root: str | PathLike[str], stem: str) -> Path:
@@ -57,20 +101,54 @@ class RunDirectory:
             candidate, number = Path(root) / f"{safe}-{number}", number + 1
         return candidate
 
-    def write_configuration(self, start: RunStart) -> None:
-        """``config.json``: what it takes to repeat the run."""
-        content = {
-            "ppocore": __version__,
-            "env": start.env,
-            "backend": start.backend,
-            "seed": start.seed,
-            "config": start.config.to_dict(),
-        }
-        write_atomically(self.path / CONFIGURATION_FILE, (json.dumps(content, indent=2) + "\n").encode())
+    def write_configuration(self, content: dict[str, Any]) -> None:
+        """``config.json``: what it takes to repeat the run, and to go on with it."""
+        whole = {"ppocore": __version__, **content}
+        write_atomically(self.path / CONFIGURATION_FILE, (json.dumps(whole, indent=2) + "\n").encode())
 
     def write_policy(self, policy: Policy) -> None:
         """``policy.safetensors``."""
         policy.save(self.path / POLICY_FILE)
+
+    def forget_policy(self) -> None:
+        """Take away the policy that the run had ended with: it goes on, and its run files hold a newer one."""
+        (self.path / POLICY_FILE).unlink(missing_ok=True)
+
+    def newest(self, told: Callable[[str], None]) -> RunState | None:
+        """The newest whole run file; None if the run was never saved.
+
+        Args:
+            told: of every newer one that is damaged; it is put aside under another name.
+
+        Raises:
+            UsageError: there are run files, and none of them is whole.
+        """
+        files = run_files(self.path)
+        damaged: list[Path] = []
+        for file in reversed(files):
+            try:
+                state = RunState.read(file)
+            except UsageError as error:
+                told(f"{error}; falling back to an older run file")
+                damaged.append(file)
+                continue
+            for bad in damaged:
+                bad.rename(bad.with_name(f"damaged-{bad.name}"))
+            return state
+        if files:
+            raise UsageError(
+                f"none of the {len(files)} run files in {self.path} can be read: bring back a copy of one, or move "
+                "them away to begin the run anew"
+            )
+        return None
+
+
+def _holds_anything(directory: Path) -> bool:
+    """Whether there is more than a process leaves behind that was killed before it wrote anything."""
+    if not directory.is_dir():
+        return False
+    names = {file.name for file in directory.iterdir()} - {LOCK_FILE, HOLDER_FILE}
+    return any(not (name.startswith(".") and name.endswith(".tmp")) for name in names)
 
 
 def read_configuration(path: str | PathLike[str]) -> dict[str, Any]:
@@ -89,3 +167,18 @@ def read_configuration(path: str | PathLike[str]) -> dict[str, Any]:
     if not isinstance(content, dict) or not {"env", "config", "seed"} <= set(content):
         raise UsageError(f"{file} is not a run's configuration: env, config or seed is missing")
     return content
+
+
+def environment_of(path: str | PathLike[str]) -> str:
+    """The id of the environment of a run, by its directory or one of its run files.
+
+    Raises:
+        UsageError: there is none, or it names a module to import.
+    """
+    env = str(read_configuration(path)["env"] if Path(path).is_dir() else RunState.read(path).description["env"])
+    if ":" in env:  # Gymnasium imports what stands before it, and a file is not to say what is imported
+        raise UsageError(
+            f"{path} names the environment {env}, for which a module would be imported: if you trust it, pass "
+            f"--env {env}"
+        )
+    return env

@@ -6,81 +6,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from .actions import ActionAdapter
 from .backend import BackendActor, BackendFactory, UpdateStats
 from .buffer import RolloutBuffer
 from .config import PPOConfig
-from .envs import VectorEnvironments, make_environments
-from .errors import RunError, UsageError
-from .fingerprint import Digests, digests
+from .envs import VectorEnvironments
+from .errors import OutputError, RunError
+from .fingerprint import Digests, digests, fingerprint
 from .learner import Learned, Learner
 from .networks import ActingNetwork, NetworkSpec
 from .normalize import ObservationNormalizer, RewardScaler, explained_variance
 from .policy import Policy
-from .presets import preset
-from .registry import backend_factory
 from .reporting import Reporter, RunStart
-from .reporting.jsonl import MetricsFile
 from .result import TrainResult
 from .rollout import RolloutCollector
-from .run_directory import RunDirectory
-
-
-def train(
-    env: str | Callable[[], Any] | Any,
-    config: PPOConfig | None = None,
-    *,
-    backend: str | BackendFactory = "numpy",
-    seed: int = 0,
-    device: str = "cpu",
-    run_dir: str | PathLike[str] | None = None,
-    reporters: Sequence[Reporter] = (),
-    env_kwargs: dict[str, Any] | None = None,
-) -> TrainResult:
-    """Train a policy with PPO.
-
-    Args:
-        env: an environment's id, a callable that makes one environment, or a Gymnasium ``VectorEnv``.
-        config: the settings; by default those known to work for the environment (`ppocore.presets`).
-        backend: a backend's name, or what makes one: a class, or a backend around a network of your own such as
-            ``TorchBackend(network=...)``.
-        seed: every random number of the run derives from it.
-        device: where the backend computes, ``cpu`` or ``cuda``.
-        run_dir: a new directory for the configuration, ``metrics.jsonl`` and the policy; None writes nothing.
-        reporters: told of the start, of every iteration and of the end; see `ppocore.reporting`.
-        env_kwargs: arguments for making the environment.
-
-    Returns:
-        The result.  After Ctrl-C it is that of the last whole iteration, with ``interrupted`` set.
-
-    Raises:
-        UsageError: (a `ValueError`) a setting, environment or backend that cannot be run; nothing was written.
-        RunError: the run began and could not go on; what it had is saved in ``run_dir``.
-    """
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise TypeError(f"seed={seed!r} must be an integer")
-    if seed < 0:
-        raise UsageError(f"seed={seed} is negative: choose 0 or more")
-    config = preset(env) if config is None else config
-    factory = backend_factory(backend) if isinstance(backend, str) else backend
-    environments = make_environments(
-        env, config.num_envs, seed=int(seed), vectorization=config.vectorization, env_kwargs=env_kwargs
-    )
-    # What is not finite is found and named where it arises; NumPy's warnings would only precede the sentence.
-    with environments, threadpool_limits(limits=config.threads, user_api="blas"), np.errstate(all="ignore"):
-        trainer = Trainer(environments, config, factory, int(seed), device)
-        directory = None if run_dir is None else RunDirectory.create(run_dir)
-        with trainer.backend.using_threads(config.threads):
-            return trainer.run(directory, reporters)
+from .run_output import RunOutput, Whole
+from .run_state import NORMALIZER, SCALER, STATISTICS, RunState
+from .stopping import sigterm_interrupts
 
 
 @dataclass
@@ -144,6 +94,7 @@ class Trainer:
         self.normalizer = (
             ObservationNormalizer((self.spec.observation_size,)) if config.normalize_observations else None
         )
+        self._scaler = RewardScaler(config.num_envs, gamma=config.gamma) if config.normalize_rewards else None
         self.collector = RolloutCollector(
             environments,
             distribution,
@@ -151,61 +102,68 @@ class Trainer:
             actions_rng,
             adapter=self._adapter,
             observation_normalizer=self.normalizer,
-            reward_scaler=RewardScaler(config.num_envs, gamma=config.gamma) if config.normalize_rewards else None,
+            reward_scaler=self._scaler,
         )
-        self.learner = Learner(self.backend, self._actor, self.collector, config, minibatch_rng)
+        self.learner = Learner(self.backend, self._actor, self.collector, config, minibatch_rng, self.spec)
         self.counters = Counters()
-        self._policy = self._make_policy(self.backend.weights())
+        self._description = {  # what stays as it is
+            "network": None if self.backend.own_network is not None else self.spec.to_dict(),
+            "action_space": self._adapter.to_dict(),
+            "observation_space": environments.observation_mapping.to_dict(),
+            "env": environments.name,
+            "seed": seed,
+            "config": config.to_dict(),
+        }
+        self._whole = self._as_it_is(self.backend.state(), self.backend.weights())
 
-    def run(self, directory: RunDirectory | None = None, reporters: Sequence[Reporter] = ()) -> TrainResult:
+    def run(self, output: RunOutput | None = None, reporters: Sequence[Reporter] = ()) -> TrainResult:
         """Collect, estimate, update, report; until one more rollout would exceed the steps asked for."""
         config, counters = self.config, self.counters
-        sinks: list[Reporter] = [*reporters]
+        sinks: list[Reporter] = [*([] if output is None else [output.metrics]), *reporters]
         interrupted = False
-        path = None if directory is None else directory.path
-        start = RunStart(self.environments.name, self.backend.name, self.seed, config, path)
-        if directory is not None:
-            directory.write_configuration(start)
-            sinks.append(MetricsFile(directory.metrics_path))
-        began = time.perf_counter()
+        path = None if output is None else output.directory.path
+        start = RunStart(self.environments.name, self.backend.name, self.seed, config, path, counters.steps)
+        began = time.perf_counter() - counters.wall_seconds
         try:
-            for sink in sinks:
-                sink.begin(start)
-            while counters.steps + config.rollout_size <= config.total_steps:
-                remaining = 1.0 - counters.steps / config.total_steps
-                counters.steps += self.collector.collect(self._actor)
-                learned = self.learner.learn(remaining, counters.iterations)
-                counters.iterations += 1
-                counters.updates += len(learned.stats)
-                counters.wall_seconds = time.perf_counter() - began
-                metrics = self._metrics(learned)
-                counters.history.append(metrics)
-                self._policy = self._make_policy(learned.weights)
+            with sigterm_interrupts():
                 for sink in sinks:
-                    sink.iteration(metrics)
+                    sink.begin(start)
+                while counters.steps + config.rollout_size <= config.total_steps:
+                    remaining = 1.0 - counters.steps / config.total_steps
+                    counters.steps += self.collector.collect(self._actor)
+                    learned = self.learner.learn(remaining, counters.iterations)
+                    counters.iterations += 1
+                    counters.updates += len(learned.stats)
+                    counters.wall_seconds = time.perf_counter() - began
+                    state = self.backend.state()
+                    metrics = self._metrics(learned, state)
+                    counters.history.append(metrics)
+                    self._whole = self._as_it_is(state, learned.weights)
+                    for sink in sinks:
+                        sink.iteration(metrics)
+                    if output is not None:
+                        output.after_iteration(self._whole)
+                if output is not None:
+                    output.finished(self._whole)
         except KeyboardInterrupt:
             interrupted = True
+            if output is not None:
+                output.stopped(self._whole, counters.history)
         except RunError as error:
-            if directory is not None:
-                directory.write_policy(self._policy)
-                error.args = (
-                    f"{error}; the policy of the last whole iteration is saved in {path}: to go on, mend the cause "
-                    "and train again in another run directory",
-                )
+            if output is not None and not isinstance(error, OutputError):
+                error.args = (f"{error}; {output.failed(self._whole, counters.history, error)}",)
             raise
         finally:
             for sink in sinks:
                 sink.close()
             if self.backend.own_network is not None:  # the policy acts through it: no unfinished iteration may stay
-                self.backend.load_state(self._policy.weights)
-        if directory is not None:
-            directory.write_policy(self._policy)
-        result = self._result(directory, interrupted)
+                self.backend.load_state(self._whole.policy.weights)
+        result = self._result(path, interrupted)
         for sink in sinks:
             sink.end(result)
         return result
 
-    def _metrics(self, learned: Learned) -> dict[str, Any]:
+    def _metrics(self, learned: Learned, state: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         """One line of ``metrics.jsonl``: the debug variables are means over the iteration's optimizer steps."""
         counters, episodes, buffer = self.counters, self.collector.statistics, self.buffer
         objective, stats = learned.objective, learned.stats
@@ -229,19 +187,17 @@ class Trainer:
             "kl_coef": objective.kl_coef,
             "kl_of_iteration": learned.divergence,
             "explained_variance": explained if np.isfinite(explained) else None,
-            **self._digests()._asdict(),
+            **self._digests(state)._asdict(),
         }
 
-    def _digests(self) -> Digests:
+    def _digests(self, state: Mapping[str, NDArray[Any]]) -> Digests:
         counters = self.counters
-        return digests(
-            self.backend.state(),
-            {"steps": counters.steps, "iterations": counters.iterations, "updates": counters.updates},
-        )
+        return digests(state, {"steps": counters.steps, "iterations": counters.iterations, "updates": counters.updates})
 
-    def _make_policy(self, weights: Mapping[str, NDArray[Any]]) -> Policy:
-        """The policy as it is now: a copy, so that an interrupt never leaves half an update in it."""
-        return Policy(
+    def _as_it_is(self, state: Mapping[str, NDArray[Any]], weights: Mapping[str, NDArray[Any]]) -> Whole:
+        """The run between two iterations: copies, so that an interrupt never leaves half an iteration in it."""
+        counters, statistics = self.counters, self.collector.statistics
+        policy = Policy(
             self.spec,
             weights,
             self._adapter,
@@ -249,22 +205,72 @@ class Trainer:
             None if self.normalizer is None else self.normalizer.state(),
             network=self._actor if isinstance(self._actor, BackendActor) else None,
         )
+        tensors, _ = policy.describe()
+        tensors |= state
+        groups: list[tuple[str, Any]] = [(SCALER, self._scaler), (STATISTICS, statistics)]
+        for prefix, group in groups:
+            if group is not None:
+                tensors |= {prefix + name: array for name, array in group.state().items()}
+        description = {
+            **self._description,
+            "counters": {
+                "steps": counters.steps,
+                "iterations": counters.iterations,
+                "updates": counters.updates,
+                "episodes": statistics.episodes,
+            },
+            "learner": self.learner.state(),
+            "actions": self.collector.place(),
+        }
+        return Whole(RunState(tensors, self.collector.state(), description), policy, statistics.mean_return)
 
-    def _result(self, directory: RunDirectory | None, interrupted: bool) -> TrainResult:
-        counters, episodes = self.counters, self.collector.statistics
-        last = counters.history[-1] if counters.history else None
+    def restore(self, state: RunState, history: list[dict[str, Any]]) -> dict[int, str]:
+        """Go on from where a run was saved; by the index of each environment that could not be brought back, why.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not a state of such a run.
+        """
+        description, counters = state.description, self.counters
+        self.backend.load_state(state.of_backend())
+        self._actor.load(self.backend.weights())
+        for prefix, group in ((NORMALIZER, self.normalizer), (SCALER, self._scaler)):
+            if group is not None:
+                group.load_state(state.part(prefix))
+        known = description["counters"]
+        counters.steps, counters.iterations, counters.updates = (
+            int(known[name]) for name in ("steps", "iterations", "updates")
+        )
+        counters.history = history
+        counters.wall_seconds = float(history[-1]["seconds"]) if history else 0.0
+        self.collector.statistics.load_state(state.part(STATISTICS), int(known["episodes"]))
+        self.learner.load_state(description["learner"])
+        lost = self.collector.load_state(state.environments, description["actions"])
+        self._whole = self._as_it_is(self.backend.state(), self.backend.weights())
+        return lost
+
+    @property
+    def policy(self) -> Policy:
+        """That of the last whole iteration."""
+        return self._whole.policy
+
+    def _result(self, run_dir: Path | None, interrupted: bool) -> TrainResult:
+        whole = self._whole
+        counters = whole.state.description["counters"]
+        history = self.counters.history[: whole.state.iterations]
         return TrainResult(
-            policy=self._policy,
-            fingerprint=last["fingerprint"] if last else self._digests().fingerprint,
-            history=counters.history,
-            run_dir=None if directory is None else directory.path,
+            policy=whole.policy,
+            fingerprint=fingerprint(
+                whole.state.of_backend(), {name: counters[name] for name in ("steps", "iterations", "updates")}
+            ),
+            history=history,
+            run_dir=run_dir,
             env=self.environments.name,
             backend=self.backend.name,
             seed=self.seed,
-            steps=counters.steps,
-            iterations=counters.iterations,
-            episodes=last["episodes"] if last else episodes.episodes,
-            mean_return=last["mean_return"] if last else None,
-            wall_seconds=counters.wall_seconds,
+            steps=counters["steps"],
+            iterations=counters["iterations"],
+            episodes=counters["episodes"],
+            mean_return=whole.mean_return,
+            wall_seconds=self.counters.wall_seconds,
             interrupted=interrupted,
         )

@@ -48,9 +48,12 @@ def test_train_then_evaluate(capsys, tmp_path):
     )
     assert summary["steps"] == 512
     assert sorted(p.name for p in (tmp_path / "here").iterdir()) == [
+        ".lock",
+        "best.safetensors",
         "config.json",
         "metrics.jsonl",
         "policy.safetensors",
+        "run-000000000512.safetensors",
     ]
     assert "preset for CartPole-v1" in captured.err
     assert "--hidden-sizes (8,)" in captured.err or "--hidden-sizes [8]" in captured.err
@@ -132,7 +135,7 @@ def test_ctrl_c_saves_the_policy_and_says_so(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "the policy is saved in here" in err
+    assert "the run is saved; go on with: ppocore resume here" in err
     assert "Traceback" not in err
     assert main(["evaluate", "here", "--episodes", "1"]) == 0
 

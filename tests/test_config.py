@@ -18,7 +18,7 @@ from ppocore.schedules import annealed, constant, linear
 FIELDS = {field.name: field for field in dataclasses.fields(PPOConfig)}
 COUNTS = ["total_steps", "num_envs", "num_steps", "update_epochs", "minibatch_size", "threads", "n_step"]
 POSITIVE = ["learning_rate", "adam_epsilon", "clip_range"]
-OPTIONAL = ["value_clip_range", "max_grad_norm", "target_kl", "critic_learning_rate"]
+OPTIONAL = ["value_clip_range", "max_grad_norm", "target_kl", "critic_learning_rate", "env_timeout"]
 COEFFICIENTS = ["entropy_coef", "value_coef", "kl_coef", "critic_l2_coef"]
 FRACTIONS = ["gamma", "gae_lambda"]
 OTHERS = ["hidden_sizes", "log_std_init", "desired_kl", "kl_target", "dual_clip", "entropy_decay"]

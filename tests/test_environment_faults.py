@@ -32,7 +32,8 @@ def second_is(fault, **kwargs):
     return [functools.partial(Faulty, harmless), functools.partial(Faulty, fault, **kwargs)]
 
 
-PLACE = rf"environment 1 .*step 3 of its episode 1 \(step 8 since the reset; episode seed {episode_seed(9, 1, 1)}\)"
+SEED = episode_seed(9, 1, 1)
+PLACE = rf"environment 1 .*step 3 of its episode 1 \(step 8 since the reset; episode seed {SEED}; last action .*\)"
 
 
 @pytest.mark.parametrize("fault", [np.nan, np.inf, -np.inf])

@@ -26,6 +26,7 @@ PUBLIC = {
     "n_step_returns",
     "normalize",
     "register_backend",
+    "resume",
     "successor_values",
     "td_residuals",
     "train",

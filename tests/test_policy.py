@@ -19,6 +19,8 @@ from ppocore.atomic import write_atomically
 from ppocore.errors import UsageError
 from ppocore.networks import NetworkSpec
 from ppocore.observations import ObservationMapping
+from ppocore.policy import POLICY_FORMAT
+from ppocore.tensor_file import encode
 
 ROOT = Path(__file__).resolve().parent.parent
 INF = np.inf
@@ -227,14 +229,16 @@ def rewritten(file, change):
         description = json.loads(opened.metadata()["ppocore"])
     tensors = load_file(file)
     change(tensors, description)
-    save_file(tensors, file, {"ppocore": json.dumps(description)})
+    del description["checksum"]
+    version = description.pop("version")
+    file.write_bytes(encode(POLICY_FORMAT._replace(versions=(version,)), tensors, description))
 
 
 def test_a_newer_version_is_a_usage_error_that_names_both(file):
-    rewritten(file, lambda tensors, description: description.update(version=3))
+    rewritten(file, lambda tensors, description: description.update(version=4))
     message = refusal(file)
-    assert "version 3" in message
-    assert "reads 2" in message
+    assert "version 4" in message
+    assert "reads 1 and 2 and 3: upgrade ppocore" in message
 
 
 def test_a_file_of_the_first_version_acts_the_same(file):

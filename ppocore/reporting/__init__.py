@@ -19,6 +19,8 @@ class RunStart(NamedTuple):
     seed: int
     config: PPOConfig
     run_dir: Path | None
+    steps: int = 0
+    """Environment steps that a run which goes on had taken before."""
 
 
 class Reporter(Protocol):

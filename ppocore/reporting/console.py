@@ -28,12 +28,13 @@ class ConsoleReporter:
         self._write(
             f"{start.env} on the {start.backend} backend, seed {start.seed}, {config.precision} precision: "
             f"{config.total_steps:,} steps, {config.num_envs} environments x {config.num_steps} steps an iteration; "
-            f"writing to {where}"
+            f"writing to {where}" + (f"; going on after {start.steps:,} steps" if start.steps else "")
         )
         self._total = config.total_steps
         if self._live:
             self._bar = tqdm(
                 total=config.total_steps,
+                initial=start.steps,
                 unit=" steps",
                 unit_scale=True,
                 dynamic_ncols=True,

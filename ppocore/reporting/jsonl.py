@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..atomic import write_atomically
 
 if TYPE_CHECKING:
     from ..result import TrainResult
@@ -12,18 +16,60 @@ if TYPE_CHECKING:
 
 
 class MetricsFile:
-    """Appends each iteration's metrics as a line, flushed so that it can be followed while the run goes on."""
+    """Appends each iteration's metrics as a line, at once, so that it can be followed while the run goes on.
 
-    def __init__(self, path: Path) -> None:
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (held for the run; closed by `close`)
+    A line that cannot be written, on a full disk, is kept and written with the next one.
+
+    Args:
+        path: of the file; what it holds stays.
+        warn: told, in a sentence, when lines cannot be written; once, until they can again.
+    """
+
+    def __init__(self, path: Path, warn: Callable[[str], None]) -> None:
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (held for the run; closed by `close`)
+        self._path, self._warn = path, warn
+        self._end = self._file.tell()  # of the last whole line
+        self._pending: list[bytes] = []
+        self._failing = False
 
     def begin(self, start: RunStart) -> None:
         """Nothing: the configuration has a file of its own."""
 
     def iteration(self, metrics: dict[str, Any]) -> None:
         """Write one line."""
-        self._file.write(json.dumps(metrics, allow_nan=False) + "\n")
-        self._file.flush()
+        self._pending.append(_line(metrics))
+        while self._pending:
+            try:
+                self._write(self._pending[0])
+            except OSError as error:
+                if not self._failing:
+                    reason = error.strerror or error
+                    self._warn(f"{self._path.name} could not be written ({reason}): its lines are kept until it can be")
+                self._failing = True
+                return
+            self._failing = False
+            self._pending.pop(0)
+
+    def _write(self, line: bytes) -> None:
+        rest = memoryview(line)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except BaseException:
+            os.ftruncate(self._file.fileno(), self._end)
+            raise
+        self._end += len(line)
+
+    def sync(self) -> None:
+        """Make the lines durable.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        while self._pending:
+            self._write(self._pending[0])
+            self._pending.pop(0)
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file."""
@@ -31,3 +77,45 @@ class MetricsFile:
 
     def end(self, result: TrainResult) -> None:
         """Nothing: the last line says it all."""
+
+
+def read_lines(path: Path, iterations: int) -> tuple[list[dict[str, Any]], list[int]]:
+    """The metrics of the first ``iterations`` iterations, each once and in order, and the iterations that it lacks."""
+    lines = _lines(_content(path), iterations)
+    return [row for _, row in lines.values()], [n for n in range(1, iterations + 1) if n not in lines]
+
+
+def keep_lines(path: Path, iterations: int, history: Sequence[dict[str, Any]] = ()) -> None:
+    """Leave in a file the lines of the first ``iterations`` iterations, each once and in order.
+
+    Those that it lacks are taken from ``history``.
+    """
+    content = _content(path)
+    lines = {number: line for number, (line, _) in _lines(content, iterations).items()}
+    for row in history[:iterations]:
+        lines.setdefault(row["iteration"], _line(row))
+    kept = b"".join(lines[number] for number in sorted(lines))
+    if kept != content:
+        write_atomically(path, kept)
+
+
+def _line(metrics: dict[str, Any]) -> bytes:
+    return (json.dumps(metrics, allow_nan=False) + "\n").encode()
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
+
+
+def _lines(content: bytes, iterations: int) -> dict[int, tuple[bytes, dict[str, Any]]]:
+    """The lines of the first iterations, by their numbers and in their order."""
+    lines: dict[int, tuple[bytes, dict[str, Any]]] = {}
+    for line in content.splitlines(keepends=True):
+        try:
+            row = json.loads(line)
+            number = row["iteration"]
+        except (ValueError, KeyError, TypeError):
+            continue  # cut off in the middle, and written again
+        if line.endswith(b"\n") and isinstance(number, int) and 1 <= number <= iterations:
+            lines[number] = (line, row)
+    return dict(sorted(lines.items()))

@@ -1,0 +1,133 @@
+"""When a run is saved, which of its files are kept, and which was the best."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .atomic import write_atomically
+from .errors import UsageError
+from .run_files import BEST_FILE, run_file, run_files
+from .run_state import RunState
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What is saved of a run, beside what it ends with.
+
+    Attributes:
+        every: iterations from one run file to the next; 0 for none before the end.
+        keep: how many of the newest are kept.
+        evaluate_episodes: the best is told by that many evaluated episodes; 0: by the mean training return of the last
+            100 episodes.
+    """
+
+    every: int = 10
+    keep: int = 3
+    evaluate_episodes: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name, least in (("every", 0), ("keep", 1), ("evaluate_episodes", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                shown = {"every": "checkpoint_every"}.get(name, name)
+                raise UsageError(f"{shown}={value!r} must be an integer, at least {least}")
+
+
+class Checkpoints:
+    """Writes the run files of a directory.
+
+    Args:
+        directory: of the run.
+        saving: when, and how many.
+        before: called before a file is written: makes durable what the file relies on.
+        evaluate: the return by which the best is told, where that is not the training return.
+        warn: told, in a sentence, of a file that could not be written.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        saving: Saving,
+        *,
+        before: Callable[[], None],
+        evaluate: Callable[[], float],
+        warn: Callable[[str], None],
+    ) -> None:
+        self._directory, self._saving = directory, saving
+        self._before, self._evaluate, self._warn = before, evaluate, warn
+        self.best: dict[str, Any] | None = None
+        """The return of the best run file so far, and after how many steps it was."""
+        self._saved: int | None = None  # the steps of the newest file
+
+    def offer(self, state: RunState, mean_return: float | None) -> None:
+        """Save the run after an iteration, if it is time."""
+        if self._is_time(state):
+            self._save_regularly(state, mean_return)
+
+    def stop(self, state: RunState, mean_return: float | None) -> bool:
+        """Save a run that is not at its end; whether that went well.
+
+        Where it would have been saved anyway, it is as it would have been, and so is the run that goes on.
+        """
+        if self._is_time(state) and self._saved != state.steps:
+            self._save_regularly(state, mean_return)
+        return self.save(state) is not None
+
+    def _is_time(self, state: RunState) -> bool:
+        return self._saving.every > 0 and state.iterations > 0 and state.iterations % self._saving.every == 0
+
+    def end(self, state: RunState, mean_return: float | None) -> None:
+        """Save a run that has come to its end, unless that has been done."""
+        if self._saved != state.steps:
+            self._save_regularly(state, mean_return)
+
+    def _save_regularly(self, state: RunState, mean_return: float | None) -> None:
+        figure = self._evaluate() if self._saving.evaluate_episodes else mean_return
+        is_best = figure is not None and (self.best is None or figure > self.best["return"])
+        if is_best:
+            self.best = {"return": figure, "steps": state.steps}
+        path = self.save(state)
+        if is_best and path is not None:
+            try:
+                _also_as(path, self._directory / BEST_FILE)
+            except OSError as error:
+                self._warn(f"{BEST_FILE} could not be written ({error.strerror or error}): the run goes on")
+
+    def save(self, state: RunState) -> Path | None:
+        """Write the run file now; None, and a warning, where that failed: the older files are as they were."""
+        path = run_file(self._directory, state.steps)
+        if self._saved == state.steps:
+            return path
+        state.description["best"] = self.best
+        try:
+            self._before()
+            write_atomically(path, state.encode())
+        except OSError as error:
+            kept = run_files(self._directory)
+            newest = f"the newest whole one is {kept[-1].name}" if kept else "there is none yet"
+            self._warn(
+                f"{path.name} could not be written ({error.strerror or error}): the run goes on, {newest}; free space "
+                "before it ends"
+            )
+            return None
+        self._saved = state.steps
+        for older in run_files(self._directory)[: -self._saving.keep]:
+            older.unlink(missing_ok=True)
+        return path
+
+
+def _also_as(path: Path, name: Path) -> None:
+    """Give a file a second name, in place of what had it."""
+    temporary = name.with_name(f".{name.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:  # not every file system has links
+        write_atomically(name, path.read_bytes())
+    else:
+        os.replace(temporary, name)
