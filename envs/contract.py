@@ -90,6 +90,7 @@ class VectorEnvironments(ABC):
         self._taken: Array | None = None  # the actions of the step that is being made
         self._timeout = timeout
         self._alarm = Alarm(timeout)
+        self._patience: float | None = None  # seconds that workers have to close; None for the default
         self._running = False
         self._steps = 0  # calls of `step` since `reset`
         self._began = [0] * self.num_envs  # the value of `_steps` at which the current episode began
@@ -196,7 +197,7 @@ class VectorEnvironments(ABC):
             return
         try:
             if isinstance(self._vector.unwrapped, AsyncVectorEnv):
-                end_workers(self._vector.unwrapped)
+                end_workers(self._vector.unwrapped, self._patience)
             self._vector.close()
         except Exception as error:
             # Nothing depends on it any more, and an error that led here must not be hidden behind it.
@@ -270,6 +271,7 @@ class VectorEnvironments(ABC):
         base = self._vector.unwrapped
         index, message = failing_environment(self._vector, error), sentence(error)
         if isinstance(error, TookTooLong):
+            self._patience = 1.0  # what did not answer will hardly close
             message = f"it took longer than env_timeout={self._timeout:g} seconds"
             index = unanswering(base) if isinstance(base, AsyncVectorEnv) else index
         if index is None and isinstance(base, AsyncVectorEnv) and isinstance(error, EOFError | OSError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,7 +38,7 @@ class Episodes(NamedTuple):
         return tensors
 
     @classmethod
-    def from_tensors(cls, tensors: dict[str, Array], num_envs: int) -> Episodes:
+    def from_tensors(cls, tensors: Mapping[str, Array], num_envs: int) -> Episodes:
         """The inverse of `to_tensors`.
 
         Raises:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-Order = tuple[int, Array] | None
+Order = tuple[int | None, Array] | None
 """For one environment: the seed to reset it with, and the actions to take then; None to leave it alone."""
 
 Arrival = tuple[Any, Any, str] | None

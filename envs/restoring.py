@@ -89,9 +89,9 @@ class Restoring(VectorEnvironments):
         for index in range(self.num_envs):
             seed = episode_seed(self._seed, index, self._episodes[index] + 1)
             self._begin_episode(index, at=self._steps, seed=seed if self._seeds_each else None)
-        seed: Any = self.episode_seeds if self._seeds_each else episode_seed(self._seed, 0, self._steps + 1)
+        seeds: Any = self.episode_seeds if self._seeds_each else episode_seed(self._seed, 0, self._steps + 1)
         try:
-            structured, info = self._vector.reset(seed=seed)
+            structured, info = self._vector.reset(seed=seeds)
             observations = self._array(structured)
             self._masks.read(info)
         except Exception as error:

@@ -54,7 +54,7 @@ class Bundle:
             return None
         state = backend.state()
         # The minibatch is a view that the next epoch would overwrite.
-        kept = Minibatch(*(None if array is None else array.copy() for array in batch))
+        kept = Minibatch(**{name: array.copy() for name, array in batch._asdict().items() if array is not None})
         return cls(
             spec,
             state,

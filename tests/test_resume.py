@@ -343,3 +343,16 @@ def test_a_signal_saves_and_ends_the_run(number, vectorization, tmp_path):
     result = resume(tmp_path / "run", steps=steps)
     config = PPOConfig.from_dict(json.loads((tmp_path / "run" / "config.json").read_text())["config"])
     assert result.fingerprint == train("CartPole-v1", config).fingerprint
+
+
+def test_killed_at_random_instants_it_is_the_run_that_was_never_killed():
+    """`benchmarks/kill.py` in full: 100 kills of each kind, on every backend."""
+    script = Path(__file__).resolve().parent.parent / "benchmarks" / "kill.py"
+    command = [sys.executable, str(script), "--kills", "8", "--backends", "numpy", "--json"]
+    path = {"PYTHONPATH": os.pathsep.join([str(script.parent.parent), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(command, env={**os.environ, **path}, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found) == 4
+    assert all(row["equal"] and row["kills"] == 8 for row in found)
+    assert "Traceback" not in done.stderr

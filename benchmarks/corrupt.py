@@ -1,0 +1,94 @@
+"""Damage to a run file: every one is detected, or does no harm.
+
+    python benchmarks/corrupt.py                     1,000 changed bytes and every length, of a run and a policy file
+    python benchmarks/corrupt.py --flips 100000      more
+
+A byte is exchanged for another one at a random place; then the file is cut off after every number of bytes.  Reading
+must refuse, with a `UsageError` of one line, or give what the whole file gives: the same run, the same policy.  Exit
+status 1 if anything else happens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ppocore import Policy, PPOConfig, train
+from ppocore.errors import UsageError
+from ppocore.run_files import run_files
+from ppocore.run_state import RunState
+
+
+def damaged(content: bytes, flips: int, seed: int) -> Iterator[tuple[str, bytes]]:
+    """Every damaged form of a file, and what was done to it."""
+    draw = random.Random(seed)
+    for _ in range(flips):
+        flipped = bytearray(content)
+        flipped[draw.randrange(len(content))] ^= draw.randrange(1, 256)
+        yield "one byte changed", bytes(flipped)
+    for length in range(len(content)):
+        yield "cut off", content[:length]
+
+
+def outcome(read: Callable[[Path], bytes], path: Path, expected: bytes) -> str:
+    """What reading a damaged file comes to."""
+    try:
+        return "harmless" if read(path) == expected else "another content, unnoticed"
+    except UsageError as error:
+        return "refused" if "\n" not in str(error) else "refused in more than one line"
+    except Exception as error:
+        return f"{type(error).__name__}"
+
+
+def policy(path: Path) -> bytes:
+    """A policy file's contents, as a file of its own."""
+    loaded = Policy.load(path)
+    copy = path.with_name("copy.safetensors")
+    loaded.save(copy)
+    return copy.read_bytes()
+
+
+def run(path: Path) -> bytes:
+    """A run file's contents, as a file of its own."""
+    return RunState.read(path).encode()
+
+
+def main() -> int:
+    """Damage a run file and a policy file in every way and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--flips", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0, help="of the places")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    config = PPOConfig(
+        total_steps=512, num_envs=4, num_steps=32, minibatch_size=64, hidden_sizes=(8,), normalize_observations=True
+    )
+    found: Counter[tuple[str, str, str]] = Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        directory = Path(folder) / "run"
+        train("CartPole-v1", config, run_dir=directory)
+        for name, file, read in (
+            ("run file", run_files(directory)[-1], run),
+            ("policy file", directory / "policy.safetensors", policy),
+        ):
+            content, expected = file.read_bytes(), read(file)
+            for damage, bad in damaged(content, options.flips, options.seed):
+                file.write_bytes(bad)
+                found[name, damage, outcome(read, file, expected)] += 1
+            file.write_bytes(content)
+    print("| file | damage | outcome | times |\n|---|---|---|---:|")
+    for (name, damage, what), times in sorted(found.items()):
+        print(f"| {name} | {damage} | {what} | {times} |")
+    if options.json:
+        print(json.dumps([[*key, times] for key, times in sorted(found.items())]))
+    return 0 if {what for _, _, what in found} <= {"harmless", "refused"} else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
