@@ -42,7 +42,7 @@ from mutants import Mutant, mutants  # noqa: E402
 ROOT = Path(__file__).resolve().parent.parent
 
 _ESTIMATORS = "recurrence gae returns vtrace arguments array_kinds"
-_DISTRIBUTIONS = "distributions continuous_distributions distribution_details"
+_DISTRIBUTIONS = "draws_by_hand distributions continuous_distributions"
 TESTS = {
     "advantages": _ESTIMATORS,
     "recurrence": _ESTIMATORS,
