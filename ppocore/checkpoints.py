@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +14,22 @@ from .errors import UsageError
 from .run_files import BEST_FILE, run_file, run_files
 from .run_state import RunState
 
+SECONDS = 60.0
+"""A run is saved after the first iteration that ends so long after it was last saved, regular or not."""
+
 
 @dataclass(frozen=True)
 class Saving:
     """What is saved of a run, beside what it ends with.
 
     Attributes:
-        every: iterations from one run file to the next; 0 for none before the end.
+        every: iterations from one run file to the next, and a minute at most; 0 for none before the end.
         keep: how many of the newest are kept.
         evaluate_episodes: the best is told by that many evaluated episodes; 0: by the mean training return of the last
             100 episodes.
     """
 
-    every: int = 10
+    every: int = 50
     keep: int = 3
     evaluate_episodes: int = 0
 
@@ -63,11 +67,15 @@ class Checkpoints:
         self.best: dict[str, Any] | None = None
         """The return of the best run file so far, and after how many steps it was."""
         self._saved: int | None = None  # the steps of the newest file
+        self._failing = False
+        self._when = time.monotonic()  # of the last attempt
 
     def offer(self, state: RunState, mean_return: float | None) -> None:
         """Save the run after an iteration, if it is time."""
         if self._is_time(state):
             self._save_regularly(state, mean_return)
+        elif self._saving.every and time.monotonic() - self._when > SECONDS:
+            self.save(state)  # the best is told at regular iterations alone, so that it does not depend on the time
 
     def stop(self, state: RunState, mean_return: float | None) -> bool:
         """Save a run that is not at its end; whether that went well.
@@ -99,23 +107,26 @@ class Checkpoints:
                 self._warn(f"{BEST_FILE} could not be written ({error.strerror or error}): the run goes on")
 
     def save(self, state: RunState) -> Path | None:
-        """Write the run file now; None, and a warning, where that failed: the older files are as they were."""
+        """Write the run file now; None where that failed, with a warning the first time: older ones are as they were."""
         path = run_file(self._directory, state.steps)
         if self._saved == state.steps:
             return path
         state.description["best"] = self.best
+        self._when = time.monotonic()
         try:
             self._before()
             write_atomically(path, state.encode())
         except OSError as error:
-            kept = run_files(self._directory)
-            newest = f"the newest whole one is {kept[-1].name}" if kept else "there is none yet"
-            self._warn(
-                f"{path.name} could not be written ({error.strerror or error}): the run goes on, {newest}; free space "
-                "before it ends"
-            )
+            if not self._failing:
+                kept = run_files(self._directory)
+                newest = f"the newest whole one is {kept[-1].name}" if kept else "there is none yet"
+                self._warn(
+                    f"{path.name} could not be written ({error.strerror or error}): the run goes on, {newest}; free "
+                    "space, and the next one will be written"
+                )
+            self._failing = True
             return None
-        self._saved = state.steps
+        self._saved, self._failing = state.steps, False
         for older in run_files(self._directory)[: -self._saving.keep]:
             older.unlink(missing_ok=True)
         return path

@@ -178,7 +178,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_saving(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--checkpoint-every", type=int, metavar="N", help="iterations between run files; 0: none (10)")
+    parser.add_argument(
+        "--checkpoint-every",
+        type=int,
+        metavar="N",
+        help="iterations between run files; 0: none before the end (50, or a minute)",
+    )
     parser.add_argument("--keep", type=int, metavar="N", help="run files to keep, beside the best (3)")
 
 

@@ -41,7 +41,7 @@ def train(options: argparse.Namespace) -> int:
         device=options.device,
         seed=options.seed,
         run_dir=run_dir,
-        checkpoint_every=10 if options.checkpoint_every is None else options.checkpoint_every,
+        checkpoint_every=50 if options.checkpoint_every is None else options.checkpoint_every,
         keep=3 if options.keep is None else options.keep,
         evaluate_episodes=options.evaluate_episodes,
         reporters=[] if options.quiet else [ConsoleReporter()],

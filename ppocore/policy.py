@@ -164,12 +164,14 @@ class Policy:
             self._network = network
         return self._network
 
-    def describe(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        """The tensors and the description that `load` makes a policy of."""
-        tensors = dict(self.weights)
-        for name, array in (self._normalizer_state or {}).items():
-            tensors[_NORMALIZER + name] = np.array(array)
-        return tensors, {
+    def tensors(self) -> dict[str, Array]:
+        """The weights, and the normalizer's statistics, by the names that they have in a file."""
+        statistics = (self._normalizer_state or {}).items()
+        return {**self.weights, **{_NORMALIZER + name: np.array(array) for name, array in statistics}}
+
+    def describe(self) -> dict[str, Any]:
+        """What `load` needs beside the tensors, as JSON can hold it."""
+        return {
             "network": None if self._own_network else self.spec.to_dict(),
             "action_space": self.adapter.to_dict(),
             "observation_space": self.mapping.to_dict(),
@@ -183,7 +185,7 @@ class Policy:
         """
         if not Path(path).parent.is_dir():
             raise UsageError(f"{path} cannot be written: there is no directory {Path(path).parent}")
-        write_atomically(Path(path), encode(POLICY_FORMAT, *self.describe()))
+        write_atomically(Path(path), encode(POLICY_FORMAT, self.tensors(), self.describe()))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Policy:

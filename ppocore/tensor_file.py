@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import UsageError
-from .fingerprint import fingerprint
 
 Array = NDArray[Any]
 
@@ -105,8 +104,13 @@ def part(tensors: Mapping[str, Array], prefix: str) -> dict[str, Array]:
 
 
 def _checksum(tensors: Mapping[str, Array], description: Mapping[str, Any]) -> str:
-    text = fingerprint(tensors, {}) + json.dumps(description, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    whole = hashlib.sha256()
+    for name in sorted(tensors):
+        array = tensors[name]
+        whole.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
+        whole.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+    whole.update(json.dumps(description, sort_keys=True).encode())
+    return whole.hexdigest()
 
 
 def _description(text: str | None) -> dict[str, Any] | None:

@@ -205,8 +205,7 @@ class Trainer:
             None if self.normalizer is None else self.normalizer.state(),
             network=self._actor if isinstance(self._actor, BackendActor) else None,
         )
-        tensors, _ = policy.describe()
-        tensors |= state
+        tensors = {**policy.tensors(), **state}
         groups: list[tuple[str, Any]] = [(SCALER, self._scaler), (STATISTICS, statistics)]
         for prefix, group in groups:
             if group is not None:

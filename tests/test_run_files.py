@@ -135,6 +135,14 @@ class TestKept:
         train("CartPole-v1", SMALL, run_dir=tmp_path / "run", checkpoint_every=0)
         assert [RunState.read(file).steps for file in run_files(tmp_path / "run")] == [12 * 64]
 
+    def test_a_slow_run_is_saved_every_minute_too(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("ppocore.checkpoints.SECONDS", -1.0)  # every iteration takes more than that
+        train("CartPole-v1", SMALL, seed=3, run_dir=tmp_path / "run", checkpoint_every=8, keep=99)
+        monkeypatch.undo()
+        assert [RunState.read(file).iterations for file in run_files(tmp_path / "run")] == list(range(1, 13))
+        train("CartPole-v1", SMALL, seed=3, run_dir=tmp_path / "other", checkpoint_every=8)
+        assert contents(tmp_path / "run") == contents(tmp_path / "other")
+
     @pytest.mark.parametrize("bad", [{"checkpoint_every": -1}, {"keep": 0}, {"evaluate_episodes": -3}, {"keep": 1.5}])
     def test_settings_that_make_no_sense(self, bad, tmp_path):
         with pytest.raises(UsageError, match=f"{next(iter(bad))}=.* must be an integer, at least"):

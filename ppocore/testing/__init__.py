@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .problems import Problem
     from .random_problems import random_problem
     from .report import BackendReport, PropertyResult
+    from .strategies import action_masks, configurations, minibatches, policies
 
 __all__ = [
     "DEFECTS",
@@ -40,6 +41,7 @@ __all__ = [
     "Problem",
     "PropertyResult",
     "Trajectory",
+    "action_masks",
     "batch_major",
     "check_backend",
     "check_frozen_statistics",
@@ -47,13 +49,16 @@ __all__ = [
     "check_reward_scaling",
     "check_running_std",
     "check_whitening",
+    "configurations",
     "edge_problems",
     "episode_lists",
     "explicit_sum",
     "from_dones",
     "gae_suite",
+    "minibatches",
     "network_specs",
     "objectives",
+    "policies",
     "random_problem",
     "runs_of_steps",
     "token_level",
@@ -79,6 +84,7 @@ _HOME = {
     "trajectories": "gae.trajectories",
     "truncation_in_rewards": "gae.adapters",
     "BackendReport": "report",
+    **dict.fromkeys(("action_masks", "configurations", "minibatches", "policies"), "strategies"),
     "Problem": "problems",
     "PropertyResult": "report",
     "check_backend": "check",
