@@ -107,7 +107,7 @@ class Checkpoints:
                 self._warn(f"{BEST_FILE} could not be written ({error.strerror or error}): the run goes on")
 
     def save(self, state: RunState) -> Path | None:
-        """Write the run file now; None where that failed, with a warning the first time: older ones are as they were."""
+        """Write the run file now; None where that failed, with a warning the first time; older ones stay."""
         path = run_file(self._directory, state.steps)
         if self._saved == state.steps:
             return path

@@ -59,7 +59,8 @@ def train(
             nothing.
         reporters: told of the start, of every iteration and of the end; see `ppocore.reporting`.
         env_kwargs: arguments for making the environment.
-        checkpoint_every: iterations from one run file to the next, and about a minute at most; 0 for one at the end alone.
+        checkpoint_every: iterations from one run file to the next, and about a minute at most; 0 for one at the end
+            alone.
         keep: how many run files are kept, beside the best.
         evaluate_episodes: tell the best by that many evaluated episodes, at every run file; 0: by the mean return of
             the last 100 training episodes.
