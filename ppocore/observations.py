@@ -38,8 +38,9 @@ class ObservationMapping:
 
     def __init__(self, description: Description) -> None:
         self._description = dict(description)
-        self._leaves = list(_leaves(self._description, ()))
-        self.size = sum(_size(leaf) for _, leaf in self._leaves)
+        self.leaves = list(_leaves(self._description, ()))
+        """The parts that are arrays: the keys that lead to each, and its description."""
+        self.size = sum(_size(leaf) for _, leaf in self.leaves)
         """Numbers in one flattened observation."""
         if self.size < 1:
             raise ValueError("an observation without a number cannot be learned from")
@@ -62,13 +63,13 @@ class ObservationMapping:
         Raises:
             ValueError: a part is missing or has another shape; the sentence names it.
         """
-        parts = [_part(observations, path) for path, _ in self._leaves]
+        parts = [_part(observations, path) for path, _ in self.leaves]
         batch = len(parts[0]) if parts[0].ndim else 0
         if self.shape is not None and parts[0].shape == (batch, *self.shape):
             return parts[0].reshape(batch, self.size)
         out = np.empty((batch, self.size))
         start = 0
-        for (path, leaf), part in zip(self._leaves, parts, strict=True):
+        for (path, leaf), part in zip(self.leaves, parts, strict=True):
             if part.shape != (batch, *_shape(leaf)):
                 raise ValueError(f"{_name(path)} has shape {part.shape}, expected {(batch, *_shape(leaf))}")
             _write(leaf, part, out[:, start : start + _size(leaf)], _name(path))
@@ -86,7 +87,7 @@ class ObservationMapping:
         Raises:
             ValueError: the shape of a part is neither that of one observation nor that of a batch.
         """
-        path, leaf = self._leaves[0]
+        path, leaf = self.leaves[0]
         found, shape = _part(observation, path).shape, _shape(leaf)
         single = found == shape
         if (not single and found[1:] != shape) or (not single and not found):

@@ -72,12 +72,12 @@ class Policy:
             )
         self._distribution = spec.distribution()
         self._normalizer_state = None if normalizer_state is None else dict(normalizer_state)
-        self._own_network = network is not None
+        self.own_network = network is not None
         self._network: PolicyNetwork | None = network
-        self._normalizer: ObservationNormalizer | None = None
+        self.normalizer: ObservationNormalizer | None = None
         if self._normalizer_state is not None:
-            self._normalizer = ObservationNormalizer((spec.observation_size,))
-            self._normalizer.load_state(self._normalizer_state)
+            self.normalizer = ObservationNormalizer((spec.observation_size,))
+            self.normalizer.load_state(self._normalizer_state)
 
     def act(
         self,
@@ -119,26 +119,34 @@ class Policy:
         rng: np.random.Generator | None = None,
     ) -> Array:
         """`act` for a batch of observations that are flattened already, (B, size); masks (B, mask_size) bool."""
-        network = self._loaded()
-        if not np.isfinite(flat).all():
-            raise ValueError("observation is not finite: it has NaN or infinite entries")
-        if self._normalizer is not None:
-            flat = self._normalizer.normalize(flat)
-        with np.errstate(over="ignore"):
-            inputs = flat.astype(np.float32)
-        if not np.isfinite(inputs).all():
-            raise ValueError("observation is too large: it has entries beyond float32's range")
-        parameters = network.policy(inputs)
+        parameters = self.parameters(flat)
         if masks is not None and self.adapter.mask_size:
             parameters = self._distribution.apply_masks(parameters, masks)
         if deterministic:
             actions = self._distribution.mode(parameters)
         else:
             rng = np.random.default_rng() if rng is None else rng
-            noise = self._distribution.noise(rng, (len(inputs),))
-            shape = (len(inputs), *self._distribution.action_shape)
+            noise = self._distribution.noise(rng, (len(flat),))
+            shape = (len(flat), *self._distribution.action_shape)
             actions = self._distribution.sample(parameters, noise, np.empty(shape, self._distribution.action_dtype))
         return self.adapter(actions)
+
+    def parameters(self, flat: Array) -> Array:
+        """The distribution's parameters (B, P), before any mask, for observations (B, size) that are flattened already.
+
+        Raises:
+            ValueError: an observation that is not finite, or too large for float32.
+        """
+        network = self._loaded()
+        if not np.isfinite(flat).all():
+            raise ValueError("observation is not finite: it has NaN or infinite entries")
+        if self.normalizer is not None:
+            flat = self.normalizer.normalize(flat)
+        with np.errstate(over="ignore"):
+            inputs = flat.astype(np.float32)
+        if not np.isfinite(inputs).all():
+            raise ValueError("observation is too large: it has entries beyond float32's range")
+        return network.policy(inputs)
 
     def _masks(self, mask: Any, single: bool, count: int) -> Array:
         """Masks (count, mask_size) as the distribution takes them."""
@@ -172,7 +180,7 @@ class Policy:
     def describe(self) -> dict[str, Any]:
         """What `load` needs beside the tensors, as JSON can hold it."""
         return {
-            "network": None if self._own_network else self.spec.to_dict(),
+            "network": None if self.own_network else self.spec.to_dict(),
             "action_space": self.adapter.to_dict(),
             "observation_space": self.mapping.to_dict(),
         }

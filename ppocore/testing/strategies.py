@@ -57,7 +57,7 @@ _CHOICES: dict[str, list[Any]] = {
 
 
 @st.composite
-def configurations(draw: st.DrawFn, iterations: int = 3, **fixed: Any) -> PPOConfig:
+def configurations(draw: st.DrawFn, /, iterations: int = 3, **fixed: Any) -> PPOConfig:
     """Settings of a short run, every one of them drawn, none in contradiction to another.
 
     Args:

@@ -1,0 +1,81 @@
+"""An ONNX graph put together node by node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+class Graph:
+    """Names are given in order, so that the same calls give the same bytes.  Needs onnx."""
+
+    def __init__(self) -> None:
+        from onnx import helper, numpy_helper
+
+        self._helper, self._numpy_helper = helper, numpy_helper
+        self._nodes: list[Any] = []
+        self._constants: list[Any] = []
+        self._inputs: list[Any] = []
+        self._outputs: list[Any] = []
+
+    def input(self, name: str, dtype: Any, shape: tuple[int, ...]) -> str:
+        """An input (batch, *shape)."""
+        self._inputs.append(self._value(name, dtype, shape))
+        return name
+
+    def output(self, name: str, value: str, dtype: Any, shape: tuple[int, ...]) -> None:
+        """Make a value an output (batch, *shape)."""
+        self._nodes.append(self._helper.make_node("Identity", [value], [name]))
+        self._outputs.append(self._value(name, dtype, shape))
+
+    def constant(self, array: Array) -> str:
+        """A constant."""
+        name = f"constant{len(self._constants)}"
+        self._constants.append(self._numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """The result of an operator."""
+        name = f"value{len(self._nodes)}"
+        self._nodes.append(self._helper.make_node(operator, list(inputs), [name], **attributes))
+        return name
+
+    def cast(self, value: str, dtype: Any) -> str:
+        """A value in another dtype."""
+        return self.add("Cast", value, to=self._helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+    def reshape(self, value: str, shape: tuple[int, ...]) -> str:
+        """A value in another shape; -1 for the batch."""
+        return self.add("Reshape", value, self.constant(np.array(shape, np.int64)))
+
+    def columns(self, value: str, start: int, stop: int, axis: int = 1) -> str:
+        """A slice along one axis."""
+        bounds = (self.constant(np.array([bound], np.int64)) for bound in (start, stop, axis))
+        return self.add("Slice", value, *bounds)
+
+    def clipped(self, value: str, low: Any, high: Any) -> str:
+        """A value within bounds."""
+        return self.add("Clip", value, self.constant(np.array(low)), self.constant(np.array(high)))
+
+    def encode(self, producer: str, version: str, description: str, opset: int, ir_version: int) -> bytes:
+        """The bytes of the model."""
+        graph = self._helper.make_graph(
+            self._nodes, producer, self._inputs, self._outputs, self._constants, doc_string=description
+        )
+        model = self._helper.make_model(
+            graph,
+            producer_name=producer,
+            producer_version=version,
+            opset_imports=[self._helper.make_opsetid("", opset)],
+            ir_version=ir_version,
+        )
+        content: bytes = model.SerializeToString(deterministic=True)
+        return content
+
+    def _value(self, name: str, dtype: Any, shape: tuple[int, ...]) -> Any:
+        kind = self._helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        return self._helper.make_tensor_value_info(name, kind, ["batch", *shape])
