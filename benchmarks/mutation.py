@@ -41,12 +41,12 @@ from mutants import Mutant, mutants  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 
-_ESTIMATORS = "recurrence gae returns vtrace arguments array_kinds"
+_ESTIMATORS = "recurrence_ways advantages_arguments recurrence gae returns vtrace arguments array_kinds"
 _DISTRIBUTIONS = "draws_by_hand distributions continuous_distributions"
 TESTS = {
     "advantages": _ESTIMATORS,
     "recurrence": _ESTIMATORS,
-    "normalize": "normalize array_kinds",
+    "normalize": "normalize_by_hand normalize array_kinds",
     "distributions.base": _DISTRIBUTIONS,
     "distributions.beta": _DISTRIBUTIONS,
     "distributions.discrete": _DISTRIBUTIONS,

@@ -98,7 +98,7 @@ class ActionLog:
         rows = np.zeros((longest, len(actions), *actions[0].shape[1:]), actions[0].dtype)
         for i, part in enumerate(actions):
             rows[longest - len(part) :, i] = part
-        self._first, self._count, self._rows = steps - longest, longest, rows if longest else None
+        self._first, self._count, self._rows = steps - longest, longest, rows
 
     def _grown(self, like: Array, count: int, rows: Array | None = None) -> Array:
         """Room for as many rows again, with the ``count`` rows there are."""

@@ -114,9 +114,9 @@ def gae(
         np.subtract(delta, value, out=delta)
         reverse_scan(delta, gamma * lam, cut=ended[piece], carry=carry, out=advantage)
         np.copyto(carry, advantage[0])
-        np.copyto(advantages[piece], advantage, casting="same_kind")
+        np.copyto(advantages[piece], advantage)
         np.add(value, advantage, out=value)
-        np.copyto(returns[piece], value, casting="same_kind")
+        np.copyto(returns[piece], value)
     return AdvantageEstimate(call.give_back(advantages), call.give_back(returns))
 
 

@@ -113,9 +113,7 @@ class Sequences:
 
     def numbers(self, name: str, x: Array, *, scalar: bool = False) -> npt.NDArray[Any]:
         """Return numbers as ``(T, N)`` in their own dtype; with `scalar`, one number stands for all rows."""
-        array, precision = self._read(name, x)
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"{name} must hold real numbers, but its dtype is {array.dtype}")
+        array, precision = self._real_numbers(name, x)
         if scalar and array.ndim == 0:
             return np.broadcast_to(array.astype(np.float64), (self.length, self.columns))
         self._check_shape(name, array)
@@ -138,7 +136,7 @@ class Sequences:
 
     def row(self, name: str, x: Array) -> Floats:
         """Return one number for each column as ``(N,)``."""
-        array, precision = self._read(name, x)
+        array, precision = self._real_numbers(name, x)
         expected = (self.columns,) if len(self._shape) == 2 else ()
         if array.shape not in ((self.columns,), expected):
             raise ValueError(f"{name} has shape {array.shape}, but shape {expected} is expected")
@@ -177,6 +175,12 @@ class Sequences:
         elif self._transposed:
             result = result.T
         return give_back(result, self.precision, self._like, self._framework)
+
+    def _real_numbers(self, name: str, x: Array) -> Read:
+        found = self._read(name, x)
+        if found.array.dtype.kind not in "fiub":
+            raise TypeError(f"{name} must hold real numbers, but its dtype is {found.array.dtype}")
+        return found
 
     def _read(self, name: str, x: Array) -> Read:
         framework = framework_of(x)

@@ -192,7 +192,7 @@ class ObservationNormalizer:
         _clip(normalized, self.clip)
         if out is None:
             return normalized
-        np.copyto(out, normalized, casting="same_kind")
+        np.copyto(out, normalized)
         return out
 
     def __call__(self, obs: Array, valid: Array | None = None) -> npt.NDArray[Any]:

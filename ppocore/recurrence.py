@@ -92,6 +92,12 @@ def reverse_scan(
 
 
 def _scan(x: Floats, c: float | Floats, cut: Bools, carry: Floats, out: Floats) -> None:
+    # What overflows or meets infinity is either thrown away, at a cut or with the blocks, or there to be seen.
+    with np.errstate(over="ignore", invalid="ignore"):
+        _scan_somehow(x, c, cut, carry, out)
+
+
+def _scan_somehow(x: Floats, c: float | Floats, cut: Bools, carry: Floats, out: Floats) -> None:
     rows, columns = x.shape
     if rows < _FEW_ROWS or columns >= _WIDE:
         _scan_rows(x, c, cut, carry, out)
@@ -104,10 +110,8 @@ def _scan(x: Floats, c: float | Floats, cut: Bools, carry: Floats, out: Floats) 
     else:
         np.copyto(kept, c)
         np.copyto(kept, 0.0, where=cut)
-    with np.errstate(over="ignore", invalid="ignore"):
-        _scan_in_blocks(x, kept, carry, out, memory[2:])
-        finite = math.isfinite(np.add.reduce(out, axis=None))
-    if not finite:
+    _scan_in_blocks(x, kept, carry, out, memory[2:])
+    if not math.isfinite(np.add.reduce(out, axis=None)):
         # Either something not finite met a cut, and 0 * inf is not 0; or regrouped sums, or products of many
         # c > 1, overflowed where the recurrence does not; or the result is not finite. Selecting is always right.
         _scan_rows(given, c, cut, carry, out)
@@ -118,7 +122,7 @@ def _scan_rows(x: Floats, c: float | Floats, cut: Bools, carry: Floats, out: Flo
     # Spelled for speed: rows taken by iteration, and no Python number for NumPy to convert in every call.
     kept, nothing = np.empty(x.shape[1]), np.zeros(())
     factors = repeat(np.array(c)) if isinstance(c, float) else c[::-1]
-    for x_t, c_t, cut_t, y_t in zip(x[::-1], factors, cut[::-1], out[::-1], strict=False):
+    for x_t, c_t, cut_t, y_t in zip(x[::-1], factors, cut[::-1], out[::-1], strict=False):  # `factors` may not end
         np.multiply(carry, c_t, kept)
         np.copyto(kept, nothing, where=cut_t)
         carry = np.add(x_t, kept, y_t)

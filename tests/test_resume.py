@@ -110,6 +110,17 @@ class TestGoesOn:
         resume(tmp_path / "run")
         assert contents(tmp_path / "run") == expected
 
+    def test_where_every_episode_has_just_begun(self, tmp_path):
+        config = SMALL.replace(
+            num_steps=40, num_envs=2, minibatch_size=40, total_steps=10 * 80
+        )  # episodes are 200 steps
+        expected = whole(tmp_path, "Pendulum-v1", config, checkpoint_every=5)
+        for at in (5, 10):
+            run = tmp_path / f"run{at}"
+            interrupted(run, "Pendulum-v1", config, at, checkpoint_every=5)
+            resume(run)
+            assert contents(run) == expected
+
     def test_from_the_beginning_if_it_was_never_saved(self, tmp_path):
         expected = whole(tmp_path, "CartPole-v1", SMALL)
         interrupted(tmp_path / "run", "CartPole-v1", SMALL, 9)
