@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,8 @@ class RunDirectory:
     def write_configuration(self, content: dict[str, Any]) -> None:
         """``config.json``: what it takes to repeat the run, and to go on with it."""
         whole = {"ppocore": __version__, **content}
-        write_atomically(self.path / CONFIGURATION_FILE, (json.dumps(whole, indent=2) + "\n").encode())
+        with saying_what_cannot_be_written(self.path):
+            write_atomically(self.path / CONFIGURATION_FILE, (json.dumps(whole, indent=2) + "\n").encode())
 
     def write_policy(self, policy: Policy) -> None:
         """``policy.safetensors``."""
@@ -121,7 +122,7 @@ class RunDirectory:
             told: of every newer one that is damaged; it is put aside under another name.
 
         Raises:
-            UsageError: there are run files, and none of them is whole.
+            UsageError: there are run files, and none of them is whole; or a policy, but no run file.
         """
         files = run_files(self.path)
         damaged: list[Path] = []
@@ -135,12 +136,28 @@ class RunDirectory:
             for bad in damaged:
                 bad.rename(bad.with_name(f"damaged-{bad.name}"))
             return state
+        if not files and (self.path / POLICY_FILE).exists():
+            raise UsageError(
+                f"{self.path} holds a policy and no run file, without which the run cannot go on: train anew in "
+                f"another directory, or move {POLICY_FILE} away to begin this one anew"
+            )
         if files:
             raise UsageError(
                 f"none of the {len(files)} run files in {self.path} can be read: bring back a copy of one, or move "
                 "them away to begin the run anew"
             )
         return None
+
+
+@contextmanager
+def saying_what_cannot_be_written(path: Path) -> Iterator[None]:
+    """A full or read-only disk, before a run has begun, as one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"run directory {path} cannot be read or written ({error.strerror or error}): free space or choose another"
+        ) from error
 
 
 def _holds_anything(directory: Path) -> bool:

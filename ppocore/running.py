@@ -24,7 +24,7 @@ from .registry import backend_factory
 from .reporting import Reporter
 from .reporting.jsonl import keep_lines, read_lines
 from .result import TrainResult
-from .run_directory import RunDirectory, environment_of, read_configuration
+from .run_directory import RunDirectory, environment_of, read_configuration, saying_what_cannot_be_written
 from .run_output import RunOutput, warn
 from .run_state import RunState
 from .trainer import Trainer
@@ -164,13 +164,14 @@ def resume(
     where = str(known.get("device", "cpu")) if device is None else device
     with _trainer(made_of, config, chosen, seed, where, env_kwargs) as trainer, RunDirectory.reopen(path) as directory:
         state = directory.newest(warn)
-        if state is None:
-            warn(f"the run in {path} was never saved: it begins anew")
-            keep_lines(directory.metrics_path, 0)
-        else:
-            _check(state, config, seed, trainer, path)
-            _restore(trainer, state, directory, restart_episodes)
-        directory.forget_policy()
+        with saying_what_cannot_be_written(path):
+            if state is None:
+                warn(f"the run in {path} was never saved: it begins anew")
+                keep_lines(directory.metrics_path, 0)
+            else:
+                _check(state, config, seed, trainer, path)
+                _restore(trainer, state, directory, restart_episodes)
+            directory.forget_policy()
         if config.to_dict() != known["config"] or trainer.backend.name != recorded:
             going_on = {"steps": 0 if state is None else state.steps, "backend": trainer.backend.name}
             known |= {"config": config.to_dict(), "continued": [*known.get("continued", []), going_on]}
@@ -219,7 +220,8 @@ def _output(
         )
         return float(result.summary()["mean_return"])
 
-    return RunOutput(directory, saving, evaluated, best)
+    with saying_what_cannot_be_written(directory.path):
+        return RunOutput(directory, saving, evaluated, best)
 
 
 def _is_json(value: Any) -> bool:

@@ -126,6 +126,10 @@ class TestGoesOn:
         interrupted(tmp_path / "run", "CartPole-v1", SMALL, 9)
         for file in run_files(tmp_path / "run"):
             file.unlink()
+        with pytest.raises(UsageError, match="holds a policy and no run file"):
+            resume(tmp_path / "run")
+        assert len(rows(tmp_path / "run")) == 9
+        (tmp_path / "run" / "policy.safetensors").unlink()
         with pytest.warns(RunWarning, match="was never saved: it begins anew"):
             resume(tmp_path / "run")
         assert contents(tmp_path / "run") == expected

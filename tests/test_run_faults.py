@@ -169,6 +169,13 @@ class TestFullDisk:
         assert not list(run.glob(".*.tmp"))
         assert rows(run) == whole(tmp_path, "CartPole-v1", SMALL, checkpoint_every=3)[0]
 
+    def test_before_the_run_has_begun_it_is_wrong_use(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(UsageError, match=r"run directory .* cannot be read or written \(No space left on device\)"):
+            train("CartPole-v1", SMALL, run_dir=tmp_path / "run")
+        monkeypatch.undo()
+        assert train("CartPole-v1", SMALL, run_dir=tmp_path / "run").iterations == 12
+
     def test_at_the_end_it_is_said_how_to_go_on(self, tmp_path, monkeypatch):
         run = tmp_path / "run"
         with (
