@@ -70,6 +70,12 @@ class Checkpoints:
         self._failing = False
         self._when = time.monotonic()  # of the last attempt
 
+    def go_on_from(self, state: RunState) -> None:
+        """Take over what a run file says of the best; it may itself be the best, and not yet have been named so."""
+        self.best = state.description.get("best")
+        if self.best is not None and self.best["steps"] == state.steps:
+            self._name_best(run_file(self._directory, state.steps))
+
     def offer(self, state: RunState, mean_return: float | None) -> None:
         """Save the run after an iteration, if it is time."""
         if self._is_time(state):
@@ -101,10 +107,13 @@ class Checkpoints:
             self.best = {"return": figure, "steps": state.steps}
         path = self.save(state)
         if is_best and path is not None:
-            try:
-                _also_as(path, self._directory / BEST_FILE)
-            except OSError as error:
-                self._warn(f"{BEST_FILE} could not be written ({error.strerror or error}): the run goes on")
+            self._name_best(path)
+
+    def _name_best(self, path: Path) -> None:
+        try:
+            _also_as(path, self._directory / BEST_FILE)
+        except OSError as error:
+            self._warn(f"{BEST_FILE} could not be written ({error.strerror or error}): the run goes on")
 
     def save(self, state: RunState) -> Path | None:
         """Write the run file now; None where that failed, with a warning the first time; older ones stay."""

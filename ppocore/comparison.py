@@ -193,9 +193,10 @@ def _common(first: RecordedRun, other: RecordedRun) -> list[int]:
 
 
 def _differences(first: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What is configured differently, the backend apart: runs are to be equal whatever the backend."""
+    """What is configured differently, but for what is not to matter: the backend, the device, when it was saved."""
     flat = [{**run, **run["config"]} for run in (first, other)]
-    names = dict.fromkeys(name for run in flat for name in run if name not in ("backend", "config"))
+    irrelevant = {"backend", "config", "device", "saving", "continued"}
+    names = dict.fromkeys(name for run in flat for name in run if name not in irrelevant)
     pairs = {name: (flat[0].get(name), flat[1].get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 

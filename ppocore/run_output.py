@@ -36,7 +36,7 @@ class RunOutput:
         directory: locked.
         saving: when the run is saved.
         evaluate: the return of the policy as it is, for ``saving.evaluate_episodes``.
-        best: of a run that is continued, what its run file says of the best.
+        state: of a run that goes on, what its run file held.
     """
 
     def __init__(
@@ -44,12 +44,13 @@ class RunOutput:
         directory: RunDirectory,
         saving: Saving,
         evaluate: Callable[[], float],
-        best: dict[str, Any] | None = None,
+        state: RunState | None = None,
     ) -> None:
         self.directory = directory
         self.metrics = MetricsFile(directory.metrics_path, warn)
         self._checkpoints = Checkpoints(directory.path, saving, before=self.metrics.sync, evaluate=evaluate, warn=warn)
-        self._checkpoints.best = best
+        if state is not None:
+            self._checkpoints.go_on_from(state)
 
     def after_iteration(self, whole: Whole) -> None:
         """Save the run, if it is time."""

@@ -176,8 +176,7 @@ def resume(
             going_on = {"steps": 0 if state is None else state.steps, "backend": trainer.backend.name}
             known |= {"config": config.to_dict(), "continued": [*known.get("continued", []), going_on]}
             directory.write_configuration(known)
-        best = None if state is None else state.description.get("best")
-        return trainer.run(_output(trainer, directory, saving, made_of, env_kwargs, best), reporters)
+        return trainer.run(_output(trainer, directory, saving, made_of, env_kwargs, state), reporters)
 
 
 @contextmanager
@@ -212,7 +211,7 @@ def _output(
     saving: Saving,
     env: Environment,
     env_kwargs: dict[str, Any] | None,
-    best: dict[str, Any] | None = None,
+    state: RunState | None = None,
 ) -> RunOutput:
     def evaluated() -> float:
         result = evaluate(
@@ -221,7 +220,7 @@ def _output(
         return float(result.summary()["mean_return"])
 
     with saying_what_cannot_be_written(directory.path):
-        return RunOutput(directory, saving, evaluated, best)
+        return RunOutput(directory, saving, evaluated, state)
 
 
 def _is_json(value: Any) -> bool:

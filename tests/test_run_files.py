@@ -131,6 +131,17 @@ class TestKept:
         # Evaluating takes nothing from the run's random streams.
         assert train("CartPole-v1", SMALL, seed=3).fingerprint == resume(run).fingerprint
 
+    def test_the_best_is_named_so_by_a_run_that_goes_on_if_it_was_killed_before(self, tmp_path):
+        run, config = tmp_path / "run", SMALL.replace(anneal_learning_rate=False)
+        train("CartPole-v1", config, seed=3, run_dir=run, checkpoint_every=1, keep=20, reporters=[StopAfter(4)])
+        best = RunState.read(run_files(run)[-1]).description["best"]["steps"]
+        for file in run_files(run):
+            if RunState.read(file).steps > best:
+                file.unlink()  # as if killed when the best had just been written
+        (run / "best.safetensors").write_bytes(b"the best before")
+        assert resume(run, steps=best).steps == best
+        assert (run / "best.safetensors").read_bytes() == run_files(run)[-1].read_bytes()
+
     def test_none_before_the_end(self, tmp_path):
         train("CartPole-v1", SMALL, run_dir=tmp_path / "run", checkpoint_every=0)
         assert [RunState.read(file).steps for file in run_files(tmp_path / "run")] == [12 * 64]
