@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -111,7 +110,8 @@ class Checkpoints:
 
     def _name_best(self, path: Path) -> None:
         try:
-            _also_as(path, self._directory / BEST_FILE)
+            # A copy, not a second name: whoever changes it in place would change the run file.
+            write_atomically(self._directory / BEST_FILE, path.read_bytes())
         except OSError as error:
             self._warn(f"{BEST_FILE} could not be written ({error.strerror or error}): the run goes on")
 
@@ -139,15 +139,3 @@ class Checkpoints:
         for older in run_files(self._directory)[: -self._saving.keep]:
             older.unlink(missing_ok=True)
         return path
-
-
-def _also_as(path: Path, name: Path) -> None:
-    """Give a file a second name, in place of what had it."""
-    temporary = name.with_name(f".{name.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(path, temporary)
-    except OSError:  # not every file system has links
-        write_atomically(name, path.read_bytes())
-    else:
-        os.replace(temporary, name)
