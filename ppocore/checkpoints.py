@@ -71,7 +71,7 @@ class Checkpoints:
 
     def go_on_from(self, state: RunState) -> None:
         """Take over what a run file says of the best; it may itself be the best, and not yet have been named so."""
-        self.best = state.description.get("best")
+        self.best, self._saved = state.description.get("best"), state.steps
         if self.best is not None and self.best["steps"] == state.steps:
             self._name_best(run_file(self._directory, state.steps))
 
