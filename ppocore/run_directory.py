@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -52,24 +52,16 @@ class RunDirectory:
             UsageError: it holds a run already, is a file, or cannot be written to.
         """
         directory = Path(path)
-        if _holds_anything(directory):
-            if (directory / LOCK_FILE).exists():
-                with suppress(OSError):
-                    RunLock(directory).release()  # first of all, whether a run is just going on
-            resumable = (directory / CONFIGURATION_FILE).is_file()
-            hint = f", or go on with the run that it holds by: ppocore resume {directory}" if resumable else ""
-            raise UsageError(f"run directory {directory} is not empty: choose another --run-dir or move it away{hint}")
         try:
+            if _holds_anything(directory):
+                raise _refusal(directory)
             directory.mkdir(parents=True, exist_ok=True)
-            probe = directory / ".writable"
-            probe.touch()
-            probe.unlink()
+            opened = cls(directory)
         except OSError as error:
             reason = error.strerror or error
             raise UsageError(
                 f"run directory {directory} cannot be written to ({reason}): choose another --run-dir"
             ) from error
-        opened = cls(directory)
         if _holds_anything(directory):  # another run that began at the same moment
             opened.close()
             raise UsageError(f"run directory {directory} is not empty: choose another --run-dir or move it away")
@@ -158,6 +150,16 @@ def saying_what_cannot_be_written(path: Path) -> Iterator[None]:
         raise UsageError(
             f"run directory {path} cannot be read or written ({error.strerror or error}): free space or choose another"
         ) from error
+
+
+def _refusal(directory: Path) -> UsageError:
+    """Why nothing is begun in a directory that holds something."""
+    if (directory / LOCK_FILE).exists():
+        RunLock(directory).release()  # raises, and says who, where a run is just going on
+    hint = ""
+    if (directory / CONFIGURATION_FILE).is_file():
+        hint = f", or go on with the run that it holds by: ppocore resume {directory}"
+    return UsageError(f"run directory {directory} is not empty: choose another --run-dir or move it away{hint}")
 
 
 def _holds_anything(directory: Path) -> bool:

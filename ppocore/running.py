@@ -163,8 +163,8 @@ def resume(
     chosen = recorded if backend is None else backend
     where = str(known.get("device", "cpu")) if device is None else device
     with _trainer(made_of, config, chosen, seed, where, env_kwargs) as trainer, RunDirectory.reopen(path) as directory:
-        state = directory.newest(warn)
         with saying_what_cannot_be_written(path):
+            state = directory.newest(warn)
             if state is None:
                 warn(f"the run in {path} was never saved: it begins anew")
                 keep_lines(directory.metrics_path, 0)
