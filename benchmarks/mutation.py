@@ -41,12 +41,13 @@ from mutants import Mutant, mutants  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 
-_ESTIMATORS = "recurrence_ways advantages_arguments recurrence gae returns vtrace arguments array_kinds"
+_ESTIMATORS = "recurrence_ways recurrence_details advantages_arguments advantages_details "
+_ESTIMATORS += "recurrence gae returns vtrace arguments array_kinds"
 _DISTRIBUTIONS = "draws_by_hand distributions continuous_distributions"
 TESTS = {
     "advantages": _ESTIMATORS,
     "recurrence": _ESTIMATORS,
-    "normalize": "normalize_by_hand normalize array_kinds",
+    "normalize": "normalize_by_hand normalize_details normalize array_kinds",
     "distributions.base": _DISTRIBUTIONS,
     "distributions.beta": _DISTRIBUTIONS,
     "distributions.discrete": _DISTRIBUTIONS,

@@ -53,7 +53,7 @@ def _standardized(x: Floats, epsilon: float) -> Floats:
         return x
     mean = np.add.reduce(x, axis=None) / x.size
     centred = x - mean
-    variance = float(np.add.reduce(centred * centred, axis=None)) / x.size
+    variance = np.add.reduce(centred * centred, axis=None) / x.size
     if variance <= (1e-12 * mean) ** 2 and _is_constant(x):  # else the rounding of the mean would be scaled up
         return np.zeros_like(x)
     standardized: Floats = centred / (math.sqrt(variance) + epsilon)

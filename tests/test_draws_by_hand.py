@@ -122,6 +122,28 @@ def test_a_beta_number_is_made_of_two_gamma_numbers():
     assert rejected > 20
 
 
+def test_a_candidate_is_judged_in_float64():
+    """Uniform numbers that lie next to where a candidate is no longer accepted, nearer than float32 can tell."""
+    rng, found = np.random.default_rng(5), Beta(1)
+    noise = np.zeros((400, 2, 8, 2), np.float32)
+    noise[..., 1] = 0.5  # with which a normal number of 0 is accepted
+    parameters = rng.normal(0.0, 1.0, (400, 2)).astype(np.float32)
+    for row, side in enumerate([-4e-8, 4e-8] * 200):
+        d = 1.0 + math.log1p(math.exp(parameters[row, 0])) - 1.0 / 3.0
+        x = float(np.float32(rng.uniform(1.5, 3.5)))
+        v = (1.0 + x / math.sqrt(9.0 * d)) ** 3
+        noise[row, 0, 0] = x, -math.expm1(0.5 * x * x + d - d * v + d * math.log(v) + side)
+    drawn = found.sample(parameters, noise, np.empty((400, 1), np.float32))
+    expected = [
+        [marsaglia_tsang(1.0 + math.log1p(math.exp(p)), n.astype(float).tolist()) for p, n in zip(*both, strict=True)]
+        for both in zip(parameters.astype(float).tolist(), noise, strict=True)
+    ]
+    np.testing.assert_allclose(drawn[:, 0], [g / (g + h) for g, h in expected], rtol=2e-7)
+    first = [g > 1.1 + math.log1p(math.exp(p)) for (g, _), p in zip(expected, parameters[:, 0].tolist(), strict=True)]
+    assert 100 < sum(first) < 300  # some were accepted, some were not
+    assert np.array_equal(found.sample(parameters.astype(float), noise, np.empty((400, 1), np.float32)), drawn)
+
+
 def test_a_beta_number_keeps_away_from_0_and_1():
     assert EDGE == 2.0**-24
     noise = np.zeros((2, 2, 8, 2), np.float32)

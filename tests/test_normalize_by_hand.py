@@ -164,3 +164,10 @@ class TestRewards:
         assert scaler.state()["discounted"].tolist() == [1.0, 2.0]
         scaler.forget(0)
         assert scaler.state()["discounted"].tolist() == [0.0, 2.0]
+
+
+def test_observations_of_another_shape_are_not_stretched_to_fit():
+    normalizer = ObservationNormalizer((1,))
+    for wrong in (np.zeros((3, 2)), np.zeros(3), np.zeros((2, 1, 1))):
+        with pytest.raises(ValueError, match=r"expected samples of shape \(N, 1\), but got"):
+            normalizer.normalize(wrong)

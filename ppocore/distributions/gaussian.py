@@ -97,7 +97,8 @@ class SquashedGaussian(DiagonalGaussian):
         """See `Distribution.evaluate`."""
         log_prob, entropy, gaussian = super().evaluate(parameters, actions)
         std = np.exp(parameters[:, self.size :])
-        x = parameters[:, : self.size, None] + std[:, :, None] * QUADRATURE_NODES.astype(parameters.dtype)
+        nodes = QUADRATURE_NODES.astype(parameters.dtype)
+        x = parameters[:, : self.size, None] + std[:, :, None] * nodes
         weights = QUADRATURE_WEIGHTS.astype(parameters.dtype)
         entropy = entropy + (log_slope(x) @ weights).sum(axis=-1)
 
@@ -105,7 +106,6 @@ class SquashedGaussian(DiagonalGaussian):
             gradient = gaussian(d_log_prob, d_entropy)
             slope = np.tanh(x) * (-2.0 * weights)
             gradient[:, : self.size] += d_entropy[:, None] * slope.sum(axis=-1)
-            nodes = QUADRATURE_NODES.astype(parameters.dtype)
             gradient[:, self.size :] += d_entropy[:, None] * std * (slope @ nodes)
             return gradient
 
