@@ -7,7 +7,6 @@ as in `Policy`, so that both agree to the last digits; weights are the float32 n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
@@ -19,7 +18,8 @@ from numpy.typing import NDArray
 from . import __version__
 from .atomic import write_atomically
 from .distributions.base import MASKED
-from .errors import RunError, UsageError
+from .errors import UsageError
+from .onnx_check import check, input_name
 from .onnx_graph import Graph
 from .policy import Policy
 
@@ -27,9 +27,6 @@ Array = NDArray[Any]
 
 OPSET, IR_VERSION = 17, 8
 """What runtimes of the last years read: ONNX 1.12 and later."""
-
-TOLERANCE = 1e-5
-"""Largest difference of a parameter, relative to the larger of it and 1, and of an action relative to its range."""
 
 
 def export_onnx(
@@ -51,7 +48,8 @@ def export_onnx(
 
     Raises:
         UsageError: onnx or onnxruntime is not installed; a policy around a network of your own; a mask for
-            continuous actions; no such directory.
+            continuous actions; no such directory, or a directory itself; parts whose inputs would share a name; less
+            than one check.
         RunError: the model does something else; it was not written.
     """
     try:
@@ -67,10 +65,14 @@ def export_onnx(
         raise UsageError("continuous actions have no mask: leave --mask out")
     if not Path(path).parent.is_dir():
         raise UsageError(f"{path} cannot be written: there is no directory {Path(path).parent}")
+    if Path(path).is_dir():
+        raise UsageError(f"{path} is a directory: name a file in it")
+    if checks < 1:
+        raise UsageError(f"checks={checks} must be at least 1: a model is not written unchecked")
     content = _model(policy, with_mask)
     onnx.checker.check_model(onnx.load_model_from_string(content))
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    _check(policy, session, np.random.default_rng(seed), checks, with_mask)
+    check(policy, session, np.random.default_rng(seed), checks, with_mask)
     write_atomically(Path(path), content)
 
 
@@ -92,8 +94,11 @@ def _model(policy: Policy, with_mask: bool) -> bytes:
 def _observations(graph: Graph, policy: Policy) -> str:
     """The network's input, (batch, size) float64, from one input for each part of an observation."""
     parts = []
-    for path, leaf in policy.mapping.leaves:
-        kind, name = leaf["kind"], ".".join(["observation", *map(str, path)])
+    names = [input_name(path) for path, _ in policy.mapping.leaves]
+    for name, (_, leaf) in zip(names, policy.mapping.leaves, strict=True):
+        if names.count(name) > 1:
+            raise UsageError(f"two parts of the observation would be the input {name}: rename a key")
+        kind = leaf["kind"]
         if kind == "box":
             given = graph.input(name, np.float32, tuple(leaf["shape"]))
             parts.append(graph.reshape(graph.cast(given, np.float64), (-1, int(np.prod(leaf["shape"], dtype=int)))))
@@ -184,104 +189,3 @@ def _softplus(graph: Graph, x: str) -> str:
     small = graph.add("Exp", graph.add("Neg", graph.add("Abs", x)))
     log = graph.add("Log", graph.add("Add", small, graph.constant(np.ones(1))))
     return graph.add("Add", graph.add("Max", x, graph.constant(np.zeros(1))), log)
-
-
-def _check(policy: Policy, session: Any, rng: np.random.Generator, count: int, with_mask: bool) -> None:
-    """Hold the model against the policy on random observations."""
-    inputs, structured = _random_observations(policy, rng, count)
-    masks = None
-    if with_mask:
-        masks = _random_masks(policy, rng, count)
-        masks[: count // 2] = True
-        inputs["action_mask"] = masks
-    action, parameters = session.run(["action", "parameters"], inputs)
-    flat, _ = policy.mapping.flatten_any(structured)
-    expected = policy.parameters(flat)
-    worst = float(np.max(np.abs(parameters - expected) / np.maximum(1.0, np.abs(expected)), initial=0.0))
-    if not worst <= TOLERANCE:
-        raise RunError(f"the model's parameters differ from the policy's by {worst:.1e}: it was not written")
-    taken = policy.act(structured, mask=masks)
-    if action.shape != taken.shape or action.dtype != taken.dtype:
-        raise RunError(
-            f"the model's actions are {action.dtype} {action.shape}, the policy's {taken.dtype} {taken.shape}: it was "
-            "not written"
-        )
-    if taken.dtype.kind == "f":
-        scale = np.maximum(1.0, np.abs(taken))
-        differ = ~(np.abs(action - taken) <= TOLERANCE * scale)
-    else:
-        differ = action != taken
-    found = np.flatnonzero(differ.reshape(count, -1).any(axis=1)).tolist()
-    # Where parameters all but tie, either action is the most probable one.
-    rows = [row for row in found if not _nearly_ties(policy, expected[row], masks, row)]
-    if rows:
-        raise RunError(
-            f"the model's action {action[rows[0]].tolist()} is not the policy's {taken[rows[0]].tolist()} for one of "
-            "the random observations: it was not written"
-        )
-
-
-def _nearly_ties(policy: Policy, parameters: Array, masks: Array | None, row: int) -> bool:
-    """Whether a change of the parameters within the tolerance changes the most probable action."""
-    distribution = policy.spec.distribution()
-    rng = np.random.default_rng(row)
-    moved = parameters + rng.uniform(-1.0, 1.0, (64, len(parameters))) * TOLERANCE * np.maximum(1.0, np.abs(parameters))
-    if masks is not None:
-        moved = distribution.apply_masks(moved, np.repeat(masks[row : row + 1], len(moved), axis=0))
-    modes = distribution.mode(moved)
-    return modes.dtype.kind != "f" and bool((modes != modes[0]).any())
-
-
-def _random_observations(policy: Policy, rng: np.random.Generator, count: int) -> tuple[dict[str, Array], Any]:
-    """As the model takes them, and as `Policy.act` does; of the size of those that the normalizer has seen."""
-    normalizer = policy.normalizer
-    mean, deviation = np.zeros(policy.mapping.size), np.ones(policy.mapping.size)
-    if normalizer is not None:
-        mean, deviation = normalizer.moments.mean, np.sqrt(normalizer.moments.var)
-    inputs: dict[str, Array] = {}
-    structured: Any = None
-    array: Array
-    start = 0
-    for path, leaf in policy.mapping.leaves:
-        shape = tuple(leaf.get("shape", ()))
-        if leaf["kind"] == "box":
-            size = int(np.prod(shape, dtype=int))
-            part = slice(start, start + size)
-            numbers = rng.normal(mean[part], 3.0 * deviation[part], (count, size))
-            array = numbers.reshape(count, *shape).astype(np.float32)
-            start += size
-        elif leaf["kind"] == "multi_binary":
-            array = rng.integers(0, 2, (count, *shape), dtype=np.int8)
-            start += array[0].size
-        else:
-            choices = np.array([leaf["n"]] if leaf["kind"] == "discrete" else leaf["choices"])
-            array = (rng.integers(0, choices, (count, len(choices))) + np.ravel(leaf["start"])).reshape(count, *shape)
-            start += int(choices.sum())
-        inputs[".".join(["observation", *map(str, path)])] = array
-        structured = _put(structured, path, array)
-    return inputs, structured
-
-
-def _random_masks(policy: Policy, rng: np.random.Generator, count: int) -> Array:
-    """Masks that leave a choice in every component."""
-    spec = policy.spec
-    sizes = {"categorical": (spec.action_size,), "bernoulli": (2,) * spec.action_size}.get(
-        spec.action_kind, spec.choices
-    )
-    allowed = [
-        (rng.random((count, size)) < 0.5) | (np.arange(size) == rng.integers(0, size, (count, 1))) for size in sizes
-    ]
-    return np.concatenate(allowed, axis=1)
-
-
-def _put(structured: Any, path: tuple[Any, ...], array: Array) -> Any:
-    """A structure with one more part; the parts of a tuple come in order."""
-    if not path:
-        return array
-    key, *rest = path
-    if isinstance(key, int):
-        parts = list(structured or ())
-        inner = parts.pop(key) if key < len(parts) else None
-        return (*parts[:key], _put(inner, tuple(rest), array))
-    known: Mapping[Any, Any] = structured or {}
-    return {**known, key: _put(known.get(key), tuple(rest), array)}

@@ -29,7 +29,7 @@ class Graph:
 
     def output(self, name: str, value: str, dtype: Any, shape: tuple[int, ...]) -> None:
         """Make a value an output (batch, *shape)."""
-        self._nodes.append(self._helper.make_node("Identity", [value], [name]))
+        self._nodes.append(self._helper.make_node("Identity", [value], [name], name=name))
         self._outputs.append(self._value(name, dtype, shape))
 
     def constant(self, array: Array) -> str:
@@ -41,7 +41,8 @@ class Graph:
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """The result of an operator."""
         name = f"value{len(self._nodes)}"
-        self._nodes.append(self._helper.make_node(operator, list(inputs), [name], **attributes))
+        # A name for the node too: older runtimes take two without one for the same.
+        self._nodes.append(self._helper.make_node(operator, list(inputs), [name], name=name, **attributes))
         return name
 
     def cast(self, value: str, dtype: Any) -> str:
