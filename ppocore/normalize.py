@@ -27,7 +27,7 @@ def normalize(x: Array, valid: Array | None = None, epsilon: float = 1e-8) -> Ar
     valid shape of `x` flags; invalid elements become 0, whatever they hold
     ===== ============ ===========================================================
 
-    A single element, or elements that are all equal, have nothing to be told apart by and become 0.
+    A single element, or finite elements that are all equal, have nothing to be told apart by and become 0.
 
     Returns:
         The same kind of array; float32 in, float32 out; integers give float64. Computed in float64.
@@ -176,18 +176,18 @@ class ObservationNormalizer:
         self.clip = positive("clip", clip)
         self.epsilon = positive("epsilon", epsilon)
         self.frozen = False
-        self._scale: Floats | None = None  # sqrt(var + epsilon), until the moments change
+        self._scale: Floats = np.zeros(0)  # sqrt(var + epsilon), for the moments that have these squares
+        self._scale_of: Floats | None = None
 
     def update(self, obs: Array, valid: Array | None = None) -> None:
         """Take the valid rows of `obs` into the statistics; see `RunningMeanStd.update`."""
         self.moments.update(obs, valid)
-        self._scale = None
 
     def normalize(self, obs: Array, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
         """Return `obs`, ``(N, *shape)``, normalised in float64, or written to `out` in the format that has."""
         normalized = _samples(obs, self.moments.shape) - self.moments.mean
-        if self._scale is None:
-            self._scale = np.sqrt(self.moments.var + self.epsilon)
+        if self._scale_of is not self.moments._squares:  # a new array whenever the moments change
+            self._scale, self._scale_of = np.sqrt(self.moments.var + self.epsilon), self.moments._squares
         np.divide(normalized, self._scale, out=normalized)
         _clip(normalized, self.clip)
         if out is None:
@@ -201,7 +201,6 @@ class ObservationNormalizer:
         mask = _mask(valid, samples.shape[:1])
         if not self.frozen:
             self.moments._merge(samples if mask is None else samples[mask])
-            self._scale = None
         normalized = self.normalize(samples)
         if mask is not None:
             normalized[~mask] = 0.0
@@ -214,7 +213,6 @@ class ObservationNormalizer:
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Continue from what `state` returned; see `RunningMeanStd.load_state`."""
         self.moments.load_state(state)
-        self._scale = None
 
 
 class RewardScaler:

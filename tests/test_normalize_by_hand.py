@@ -114,6 +114,17 @@ class TestObservations:
         other.load_state(normalizer.state())
         assert other.normalize([[1.0]])[0, 0] == pytest.approx(1.0 / math.sqrt(5.0))
 
+    def test_moments_that_are_changed_themselves_count_as_well(self):
+        normalizer = ObservationNormalizer((1,))
+        normalizer.update(np.array([[-1.0], [1.0]]))
+        normalizer.normalize([[1.0]])
+        normalizer.moments.update(np.array([[-3.0], [3.0]]))
+        assert normalizer.normalize([[1.0]])[0, 0] == pytest.approx(1.0 / math.sqrt(5.0))
+        other = RunningMeanStd((1,))
+        other.update(np.array([[-2.0], [2.0]]))
+        normalizer.moments.load_state(other.state())
+        assert normalizer.normalize([[1.0]])[0, 0] == pytest.approx(0.5)
+
     @pytest.mark.parametrize("name", ["clip", "epsilon"])
     @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, "much"])
     def test_settings_are_called_by_their_names(self, name, bad):
