@@ -176,7 +176,7 @@ class ObservationNormalizer:
         self.clip = positive("clip", clip)
         self.epsilon = positive("epsilon", epsilon)
         self.frozen = False
-        self._scale: Floats = np.zeros(0)  # sqrt(var + epsilon), for the moments that have these squares
+        self._scale: Floats  # sqrt(var + epsilon), for the moments that have these squares
         self._scale_of: Floats | None = None
 
     def update(self, obs: Array, valid: Array | None = None) -> None:
