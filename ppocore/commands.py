@@ -19,11 +19,13 @@ DONE, FAILED = 0, 1
 
 def train(options: argparse.Namespace) -> int:
     """``ppocore train``."""
+    from .checkpoints import Saving
     from .presets import preset_changes
     from .reporting.console import ConsoleReporter
     from .run_directory import RunDirectory
     from .running import train as run
 
+    saving = Saving()
     names = {f.name for f in dataclasses.fields(PPOConfig)}
     given = {name: value for name, value in vars(options).items() if name in names}
     changes = preset_changes(options.env)
@@ -41,8 +43,8 @@ def train(options: argparse.Namespace) -> int:
         device=options.device,
         seed=options.seed,
         run_dir=run_dir,
-        checkpoint_every=50 if options.checkpoint_every is None else options.checkpoint_every,
-        keep=3 if options.keep is None else options.keep,
+        checkpoint_every=saving.every if options.checkpoint_every is None else options.checkpoint_every,
+        keep=saving.keep if options.keep is None else options.keep,
         evaluate_episodes=options.evaluate_episodes,
         reporters=[] if options.quiet else [ConsoleReporter()],
     )
