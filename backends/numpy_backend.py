@@ -24,12 +24,11 @@ from ppocore.backend import (
     adam_factors,
     gradient_grid,
 )
+from ppocore.backends.numpy_loss import Loss
+from ppocore.backends.numpy_network import Layout, NumpyNetwork
 from ppocore.errors import NonFiniteError, UsageError
-from ppocore.networks import NetworkSpec, compute_dtype
+from ppocore.networks.spec import NetworkSpec, compute_dtype
 from ppocore.state import AdamState, from_state, not_finite, to_state
-
-from .numpy_loss import Loss
-from .numpy_network import Layout, NumpyNetwork
 
 Array = NDArray[Any]
 

@@ -26,12 +26,11 @@ from ppocore.backend import (
     gradient_grid,
     is_critic,
 )
+from ppocore.backends.paddle_distributions import apply_masks, divergence, log_prob_and_entropy
+from ppocore.backends.paddle_network import PaddleNetwork, Tensor, nn, paddle
 from ppocore.errors import NonFiniteError, UsageError
-from ppocore.networks import NetworkSpec, check_outputs
+from ppocore.networks.spec import NetworkSpec, check_outputs
 from ppocore.state import AdamState, from_state, not_finite, to_state
-
-from .paddle_distributions import apply_masks, divergence, log_prob_and_entropy
-from .paddle_network import PaddleNetwork, Tensor, nn, paddle
 
 Array = NDArray[Any]
 

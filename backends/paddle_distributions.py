@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ppocore.backends.paddle_network import F, Tensor, paddle
 from ppocore.distributions import MASKED
 from ppocore.distributions.gaussian import HALF_LOG_2PI, QUADRATURE_NODES, QUADRATURE_WEIGHTS
-from ppocore.networks import NetworkSpec
-
-from .paddle_network import F, Tensor, paddle
+from ppocore.networks.spec import NetworkSpec
 
 _LEAST = -700.0
 """Below, exponentials are taken to be 0."""

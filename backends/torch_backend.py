@@ -28,12 +28,11 @@ from ppocore.backend import (
     gradient_grid,
     is_critic,
 )
+from ppocore.backends.torch_distributions import apply_masks, divergence, log_prob_and_entropy
+from ppocore.backends.torch_network import TorchNetwork
 from ppocore.errors import NonFiniteError, UsageError
-from ppocore.networks import NetworkSpec, check_outputs
+from ppocore.networks.spec import NetworkSpec, check_outputs
 from ppocore.state import AdamState, from_state, not_finite, to_state
-
-from .torch_distributions import apply_masks, divergence, log_prob_and_entropy
-from .torch_network import TorchNetwork
 
 Array = NDArray[Any]
 

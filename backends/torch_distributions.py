@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ppocore.distributions import MASKED
 from ppocore.distributions.gaussian import QUADRATURE_NODES, QUADRATURE_WEIGHTS
 from ppocore.distributions.special import TRIGAMMA
-from ppocore.networks import NetworkSpec
+from ppocore.networks.spec import NetworkSpec
 
 
 def apply_masks(spec: NetworkSpec, parameters: Tensor, masks: Tensor) -> Tensor:

@@ -4,7 +4,8 @@
 
 Every number is what `ppocore.testing.check_backend` saw while it tried to make the properties fail. An error in ulps
 is in units of the arithmetic's epsilon times the largest rounding that the formula's own operations can have left
-behind (`ppocore.testing.rounding`); the candidate is held against the oracle in float64 in both precisions.
+behind (`ppocore.testing.backends.error_bounds.rounding`); the candidate is held against the oracle in float64 in both
+precisions.
 """
 
 from __future__ import annotations

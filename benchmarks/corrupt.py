@@ -21,8 +21,8 @@ from pathlib import Path
 
 from ppocore import Policy, PPOConfig, train
 from ppocore.errors import UsageError
-from ppocore.run_files import run_files
-from ppocore.run_state import RunState
+from ppocore.files.names import run_files
+from ppocore.runs.state import RunState
 
 
 def damaged(content: bytes, flips: int, seed: int) -> Iterator[tuple[str, bytes]]:

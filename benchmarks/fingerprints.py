@@ -5,7 +5,7 @@
     python benchmarks/fingerprints.py --json                   the last line is one JSON object
 
 Every run is a process of its own on one thread, so that nothing one framework leaves behind reaches another.  The
-runs of a case and seed are held against those of the first backend with `ppocore.comparison`, after every
+runs of a case and seed are held against those of the first backend with `ppocore.runs.compare`, after every
 iteration.  A cell of the table says ``equal``, or at which iteration and in which tensor they part, and from where
 on they are equal again.  The table is markdown.  A line for each run goes to standard error as it ends.  Exit
 status 0 if all runs ended with equal fingerprints, else 1.
@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 from tasks import multi_binary_pendulum, multi_discrete_pendulum, taxi
 
 from ppocore import PPOConfig, available_backends, train
-from ppocore.comparison import compare
 from ppocore.presets import preset
+from ppocore.runs.compare import compare
 
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 # Of a size that leaves many roundings to go wrong: 1,552 to 15,600 optimizer steps in 100,000 environment steps.

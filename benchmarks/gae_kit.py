@@ -4,8 +4,8 @@
     python benchmarks/gae_kit.py --seeds 0 1 --json  the last line is one JSON object
 
 A mistake is found where the check fails and names that mistake and no other.  What is right is the implementations of
-tests/right_gae.py (a loop, a matrix, a scan by doubling, scipy's lfilter, torch), and our own.  Exit status 1 if any
-mistake was missed or misnamed, or anything right was blamed.
+tests/support/right_gae.py (a loop, a matrix, a scan by doubling, scipy's lfilter, torch), and our own.  Exit status 1
+if any mistake was missed or misnamed, or anything right was blamed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ppocore import gae
 from ppocore.testing import DEFECTS, check_gae
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from right_gae import RIGHT
+from support.right_gae import RIGHT
 
 
 def judge(function: Any, expected: str | None, seeds: list[int], arrays: str = "numpy") -> dict[str, Any]:

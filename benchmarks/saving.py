@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from ppocore import train
-from ppocore.checkpoints import Checkpoints, Saving
-from ppocore.trainer import Trainer
+from ppocore.runs.checkpoints import Checkpoints, Saving
+from ppocore.training.trainer import Trainer
 
 
 class Timed:

@@ -6,10 +6,10 @@ already built, and gives a `VectorEnvironments` whose `step` returns a `Step`.
 
 from __future__ import annotations
 
-from .contract import Step, VectorEnvironments, episode_seed
-from .episodes import Episodes
-from .spaces import check_action_space, observation_mapping
-from .vector import make_environments
+from ppocore.envs.base import Step, VectorEnvironments, episode_seed
+from ppocore.envs.make import make_environments
+from ppocore.envs.replay.episodes import Episodes
+from ppocore.envs.spaces import check_action_space, observation_mapping
 
 __all__ = [
     "Episodes",

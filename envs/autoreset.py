@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from ..errors import EnvironmentFault
-from .contract import Array, Step, episode_seed
-from .restoring import Restoring
+from ppocore.envs.base import Array, Step, episode_seed
+from ppocore.envs.replay.restoring import Restoring
+from ppocore.errors import EnvironmentFault
 
 
 class DisabledAutoreset(Restoring):

@@ -1,7 +1,7 @@
 """Which observation and action spaces are understood.
 
-A further kind of observation is added here and in `ppocore.observations`, which flattens it; a further kind of action
-here and in `ppocore.actions`.
+A further kind of observation is added here and in `ppocore.spaces.observations`, which flattens it; a further kind of
+action here and in `ppocore.spaces.actions`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from gymnasium import Space
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 
-from ..errors import UsageError
-from ..observations import ObservationMapping
+from ppocore.errors import UsageError
+from ppocore.spaces.observations import ObservationMapping
 
 
 def check_action_space(space: Space[Any]) -> None:

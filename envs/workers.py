@@ -12,9 +12,9 @@ import gymnasium as gym
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import _async_worker
 
-from .failures import FailedEnvironment
-from .masks import ReadsMasks
-from .replaying import Replaying
+from ppocore.envs.action_masks import ReadsMasks
+from ppocore.envs.errors import FailedEnvironment
+from ppocore.envs.replay.replaying import Replaying
 
 CLOSING_SECONDS = 10.0
 """How long the workers have to close their environments before they are terminated."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # Not lazily: ppocore.normalize and ppocore.vtrace would become the modules of these names once one is imported.
-from ppocore.advantages import (
+from ppocore.advantages.gae import (
     discounted_returns,
     gae,
     lambda_returns,
@@ -18,21 +18,15 @@ from ppocore.advantages import (
     td_residuals,
     vtrace,
 )
-from ppocore.normalize import (
-    ObservationNormalizer,
-    RewardScaler,
-    RunningMeanStd,
-    explained_variance,
-    normalize,
-)
+from ppocore.normalize import ObservationNormalizer, RewardScaler, RunningMeanStd, explained_variance, normalize
 
 if TYPE_CHECKING:
-    from ppocore.buffer import RolloutBuffer
+    from ppocore.api import resume, train
     from ppocore.config import PPOConfig
     from ppocore.policy import Policy
     from ppocore.registry import available_backends, register_backend
-    from ppocore.result import TrainResult
-    from ppocore.running import resume, train
+    from ppocore.training.result import TrainResult
+    from ppocore.training.rollout import RolloutBuffer
 
 __version__ = "0.1.0"
 
@@ -68,12 +62,12 @@ __all__ = [
 _HOME = {
     "PPOConfig": "config",
     "Policy": "policy",
-    "RolloutBuffer": "buffer",
-    "TrainResult": "result",
+    "RolloutBuffer": "training.rollout",
+    "TrainResult": "training.result",
     "available_backends": "registry",
     "register_backend": "registry",
-    "resume": "running",
-    "train": "running",
+    "resume": "api",
+    "train": "api",
 }
 
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from .networks import NetworkSpec
+from ppocore.networks.spec import NetworkSpec
 
 Array = NDArray[Any]
 

@@ -6,10 +6,10 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from .actions import CONTINUOUS_POLICIES
-from .errors import UsageError
-from .estimators import ESTIMATORS
-from .validation import check_types, contradictions, require
+from ppocore.advantages.estimators import ESTIMATORS
+from ppocore.errors import UsageError
+from ppocore.spaces.actions import CONTINUOUS_POLICIES
+from ppocore.validation import check_types, contradictions, require
 
 PRECISIONS = ("exact", "float32")
 ACTIVATIONS = ("tanh", "relu")

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .actions import ActionAdapter
-from .envs import VectorEnvironments, make_environments
-from .errors import UsageError
-from .policy import Policy
+from ppocore.envs import VectorEnvironments, make_environments
+from ppocore.errors import UsageError
+from ppocore.policy import Policy
+from ppocore.spaces.actions import ActionAdapter
 
 
 class EvaluationResult(NamedTuple):

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ppocore.arguments import positive, unit_interval
-from ppocore.arrays import Array, framework_of, give_back, read
+from ppocore.advantages.arguments import positive, unit_interval
+from ppocore.advantages.arrays import Array, framework_of, give_back, read
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 

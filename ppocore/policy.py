@@ -11,15 +11,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .actions import ActionAdapter
-from .atomic import write_atomically
-from .errors import UsageError
-from .masks import every_choice, leaves_nothing, read_mask
-from .networks import ActingNetwork, NetworkSpec
-from .normalize import ObservationNormalizer
-from .observations import ObservationMapping
-from .run_files import RUN_FORMAT, run_files
-from .tensor_file import Format, TensorFile, encode, part, read
+from ppocore.errors import UsageError
+from ppocore.files.atomic import write_atomically
+from ppocore.files.names import RUN_FORMAT, run_files
+from ppocore.files.tensors import Format, TensorFile, encode, part, read
+from ppocore.networks.spec import ActingNetwork, NetworkSpec
+from ppocore.normalize import ObservationNormalizer
+from ppocore.spaces.actions import ActionAdapter
+from ppocore.spaces.masks import every_choice, leaves_nothing, read_mask
+from ppocore.spaces.observations import ObservationMapping
 
 Array = NDArray[Any]
 
@@ -92,7 +92,8 @@ class Policy:
         Args:
             observation: one of the environment's, or a batch of them: B in front of every array's shape.
             deterministic: the most probable action instead of a sampled one (for Beta, the mean).
-            mask: which actions are allowed, as in `ppocore.masks`, for one observation, or (B, mask_size) for a batch.
+            mask: which actions are allowed, as in `ppocore.spaces.masks`, for one observation, or (B, mask_size) for
+                a batch.
             rng: draws the samples; by default a generator that is seeded by the system.
 
         Returns:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .config import PPOConfig
+from ppocore.config import PPOConfig
 
 PRESETS: dict[str, dict[str, Any]] = {
     "CartPole-v1": {

@@ -8,8 +8,8 @@ import importlib.util
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from .backend import BackendFactory
-from .errors import MissingBackendError, UsageError
+from ppocore.backend import BackendFactory
+from ppocore.errors import MissingBackendError, UsageError
 
 ENTRY_POINT_GROUP = "ppocore.backends"
 

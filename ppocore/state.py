@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import NonFiniteError, UsageError
+from ppocore.errors import NonFiniteError, UsageError
 
 Array = NDArray[Any]
 

@@ -8,10 +8,10 @@ import numbers
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .errors import UsageError
+from ppocore.errors import UsageError
 
 if TYPE_CHECKING:
-    from .config import PPOConfig
+    from ppocore.config import PPOConfig
 
 
 def contradictions(config: PPOConfig) -> list[tuple[bool, str]]:

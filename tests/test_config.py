@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ppocore import PPOConfig
 from ppocore.errors import UsageError
 from ppocore.presets import PRESETS, preset
-from ppocore.schedules import annealed, constant, linear
+from ppocore.training.schedules import annealed, constant, linear
 
 FIELDS = {field.name: field for field in dataclasses.fields(PPOConfig)}
 COUNTS = ["total_steps", "num_envs", "num_steps", "update_epochs", "minibatch_size", "threads", "n_step"]

@@ -182,4 +182,4 @@ def test_a_checkout_that_shadows_the_installed_wheel_works(checkout, wheel_pytho
     seen = look(wheel_python, cwd=checkout)
     assert Path(seen["ppocore"]) == checkout / "ppocore" / "__init__.py"
     assert Path(seen["backend"]) == checkout / "backends" / "numpy_backend.py"
-    assert seen["version"] in run(wheel_python, "-m", "ppocore.cli", "--version", cwd=checkout)
+    assert seen["version"] in run(wheel_python, "-m", "ppocore", "--version", cwd=checkout)

@@ -9,13 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ppocore.normalize import (
-    ObservationNormalizer,
-    RewardScaler,
-    RunningMeanStd,
-    explained_variance,
-    normalize,
-)
+from ppocore.normalize import ObservationNormalizer, RewardScaler, RunningMeanStd, explained_variance, normalize
 
 # --- normalize
 

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
-from networks_for_tests import assert_states_equal, plain_forward, random_weights
 from safetensors.numpy import load_file, save_file
 from scipy import stats
+from support.networks import assert_states_equal, plain_forward, random_weights
 
 from ppocore import ObservationNormalizer, Policy
-from ppocore.actions import ActionAdapter
-from ppocore.atomic import write_atomically
 from ppocore.errors import UsageError
-from ppocore.networks import NetworkSpec
-from ppocore.observations import ObservationMapping
+from ppocore.files.atomic import write_atomically
+from ppocore.files.tensors import encode
+from ppocore.networks.spec import NetworkSpec
 from ppocore.policy import POLICY_FORMAT
-from ppocore.tensor_file import encode
+from ppocore.spaces.actions import ActionAdapter
+from ppocore.spaces.observations import ObservationMapping
 
 ROOT = Path(__file__).resolve().parent.parent
 INF = np.inf

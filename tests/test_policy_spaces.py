@@ -9,16 +9,16 @@ from collections import OrderedDict
 import gymnasium as gym
 import numpy as np
 import pytest
-from environments_for_tests import Masked, allows, mask_of, parts_of
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
-from networks_for_tests import plain_forward, random_weights
+from support.environments import Masked, allows, mask_of, parts_of
+from support.networks import plain_forward, random_weights
 
 from ppocore import ObservationNormalizer, Policy
-from ppocore.actions import ActionAdapter
 from ppocore.envs import observation_mapping
 from ppocore.errors import UsageError
 from ppocore.evaluation import evaluate
-from ppocore.networks import NetworkSpec
+from ppocore.networks.spec import NetworkSpec
+from ppocore.spaces.actions import ActionAdapter
 
 # Not in the order of the alphabet, in which a file would put the keys of an object.
 PARTS = Dict(OrderedDict(z=Box(-1, 1, (2,), np.float64), a=Tuple([Discrete(3, start=1), MultiBinary(2)])))

@@ -5,10 +5,10 @@ parameters itself: they come from a network, in any backend.  Each class also st
 log-probability, entropy and divergence, which the NumPy backend uses and the tests hold against autograd.
 """
 
-from .base import MASKED, Array, Distribution, Pullback
-from .beta import Beta
-from .discrete import Bernoulli, Categorical, MultiCategorical, log_softmax
-from .gaussian import DiagonalGaussian, SquashedGaussian
+from ppocore.distributions.base import MASKED, Array, Distribution, Pullback
+from ppocore.distributions.beta import Beta
+from ppocore.distributions.discrete import Bernoulli, Categorical, MultiCategorical, log_softmax
+from ppocore.distributions.gaussian import DiagonalGaussian, SquashedGaussian
 
 __all__ = [
     "MASKED",

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .base import MASKED, Array, Pullback
+from ppocore.distributions.base import MASKED, Array, Pullback
 
 
 class Categorical:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .base import Array, Pullback, Unmasked
+from ppocore.distributions.base import Array, Pullback, Unmasked
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from ..config import PPOConfig
+from ppocore.config import PPOConfig
 
 if TYPE_CHECKING:
-    from ..result import TrainResult
+    from ppocore.training.result import TrainResult
 
 
 class RunStart(NamedTuple):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from ..result import TrainResult
-    from . import RunStart
+    from ppocore.reporting import RunStart
+    from ppocore.training.result import TrainResult
 
 
 class ConsoleReporter:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..atomic import write_atomically
+from ppocore.files.atomic import write_atomically
 
 if TYPE_CHECKING:
-    from ..result import TrainResult
-    from . import RunStart
+    from ppocore.reporting import RunStart
+    from ppocore.training.result import TrainResult
 
 
 class MetricsFile:

@@ -8,31 +8,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ppocore.testing.gae.adapters import (
-        batch_major,
-        episode_lists,
-        from_dones,
-        token_level,
-        truncation_in_rewards,
-    )
+    from ppocore.testing.backends.check import check_backend
+    from ppocore.testing.backends.problems import Problem
+    from ppocore.testing.backends.random_problems import random_problem
+    from ppocore.testing.backends.report import BackendReport, PropertyResult
+    from ppocore.testing.backends.strategies import edge_problems, network_specs, objectives, runs_of_steps
+    from ppocore.testing.gae.adapters import batch_major, episode_lists, from_dones, token_level, truncation_in_rewards
     from ppocore.testing.gae.check import check_gae, gae_suite
     from ppocore.testing.gae.defects import DEFECTS
     from ppocore.testing.gae.oracle import explicit_sum
     from ppocore.testing.gae.report import GAEReport
     from ppocore.testing.gae.trajectories import Trajectory, trajectories
-    from ppocore.testing.moments import (
+    from ppocore.testing.normalization import (
         check_frozen_statistics,
         check_reward_scaling,
         check_running_std,
         check_whitening,
     )
-
-    from .backend_strategies import edge_problems, network_specs, objectives, runs_of_steps
-    from .check import check_backend
-    from .problems import Problem
-    from .random_problems import random_problem
-    from .report import BackendReport, PropertyResult
-    from .strategies import action_masks, configurations, minibatches, policies
+    from ppocore.testing.strategies import action_masks, configurations, minibatches, policies
 
 __all__ = [
     "DEFECTS",
@@ -71,11 +64,11 @@ _HOME = {
     "GAEReport": "gae.report",
     "Trajectory": "gae.trajectories",
     "batch_major": "gae.adapters",
-    "check_frozen_statistics": "moments",
+    "check_frozen_statistics": "normalization",
     "check_gae": "gae.check",
-    "check_reward_scaling": "moments",
-    "check_running_std": "moments",
-    "check_whitening": "moments",
+    "check_reward_scaling": "normalization",
+    "check_running_std": "normalization",
+    "check_whitening": "normalization",
     "episode_lists": "gae.adapters",
     "explicit_sum": "gae.oracle",
     "from_dones": "gae.adapters",
@@ -83,16 +76,16 @@ _HOME = {
     "token_level": "gae.adapters",
     "trajectories": "gae.trajectories",
     "truncation_in_rewards": "gae.adapters",
-    "BackendReport": "report",
+    "BackendReport": "backends.report",
     **dict.fromkeys(("action_masks", "configurations", "minibatches", "policies"), "strategies"),
-    "Problem": "problems",
-    "PropertyResult": "report",
-    "check_backend": "check",
-    "edge_problems": "backend_strategies",
-    "network_specs": "backend_strategies",
-    "objectives": "backend_strategies",
-    "random_problem": "random_problems",
-    "runs_of_steps": "backend_strategies",
+    "Problem": "backends.problems",
+    "PropertyResult": "backends.report",
+    "check_backend": "backends.check",
+    "edge_problems": "backends.strategies",
+    "network_specs": "backends.strategies",
+    "objectives": "backends.strategies",
+    "random_problem": "backends.random_problems",
+    "runs_of_steps": "backends.strategies",
 }
 
 

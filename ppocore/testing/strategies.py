@@ -11,17 +11,16 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ppocore.actions import ActionAdapter
 from ppocore.backend import Minibatch
 from ppocore.config import PPOConfig
 from ppocore.errors import UsageError
-from ppocore.networks import NetworkSpec
+from ppocore.networks.spec import NetworkSpec
 from ppocore.normalize import ObservationNormalizer
-from ppocore.observations import ObservationMapping
 from ppocore.policy import Policy
-
-from .backend_strategies import network_specs, objectives
-from .random_problems import MASKS, component_sizes, random_problem
+from ppocore.spaces.actions import ActionAdapter
+from ppocore.spaces.observations import ObservationMapping
+from ppocore.testing.backends.random_problems import MASKS, component_sizes, random_problem
+from ppocore.testing.backends.strategies import network_specs, objectives
 
 _SWITCHES = (
     "anneal_learning_rate anneal_clip_range anneal_entropy_coef separate_optimizers recompute_advantages "

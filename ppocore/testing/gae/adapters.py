@@ -190,7 +190,7 @@ def _library(like: Any) -> Any:
 
     import numpy as np
 
-    from ppocore.arrays import framework_of
+    from ppocore.advantages.arrays import framework_of
 
     framework = framework_of(like)
     if framework is None:

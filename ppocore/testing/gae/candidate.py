@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ppocore.arrays import framework_of, read
+from ppocore.advantages.arrays import framework_of, read
 from ppocore.errors import UsageError
-
-from .trajectories import Array, Trajectory
+from ppocore.testing.gae.trajectories import Array, Trajectory
 
 ARRAYS = ("numpy", "torch", "paddle", "jax")
 NAMES = ("rewards", "values", "next_values", "terminated", "truncated")

@@ -9,13 +9,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 
 from ppocore.errors import UsageError
-
-from .adapters import truncation_in_rewards
-from .candidate import Candidate
-from .diagnosis import diagnose
-from .properties import PROPERTIES, Inapplicable, Mismatch, Property
-from .report import Diagnosis, GAEFailure, GAEReport, GAEResult
-from .trajectories import Trajectory, trajectories
+from ppocore.testing.gae.adapters import truncation_in_rewards
+from ppocore.testing.gae.candidate import Candidate
+from ppocore.testing.gae.diagnosis import diagnose
+from ppocore.testing.gae.properties import PROPERTIES, Inapplicable, Mismatch, Property
+from ppocore.testing.gae.report import Diagnosis, GAEFailure, GAEReport, GAEResult
+from ppocore.testing.gae.trajectories import Trajectory, trajectories
 
 TRUNCATIONS = ("next_values", "in_rewards")
 

@@ -24,8 +24,8 @@ def check_gae_command(
         raise UsageError(f"--examples {examples} must be at least 1")
     function = _found(target)
     try:
-        from .adapters import batch_major, episode_lists, from_dones, token_level
-        from .check import check_gae
+        from ppocore.testing.gae.adapters import batch_major, episode_lists, from_dones, token_level
+        from ppocore.testing.gae.check import check_gae
     except ModuleNotFoundError as error:
         if error.name != "hypothesis":
             raise

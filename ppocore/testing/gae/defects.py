@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .trajectories import Array
+from ppocore.testing.gae.trajectories import Array
 
 
 class Defect(NamedTuple):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .candidate import Candidate, Misbehaviour, Outcome
-from .defects import DEFECTS, Defect, right
-from .properties import tolerance
-from .trajectories import Trajectory, telling_trajectories
+from ppocore.testing.gae.candidate import Candidate, Misbehaviour, Outcome
+from ppocore.testing.gae.defects import DEFECTS, Defect, right
+from ppocore.testing.gae.properties import tolerance
+from ppocore.testing.gae.trajectories import Trajectory, telling_trajectories
 
 NONE_KNOWN = "none of the known ones"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .trajectories import Array, Trajectory
+from ppocore.testing.gae.trajectories import Array, Trajectory
 
 
 def episodes(ended: list[bool], valid: list[bool]) -> list[list[int]]:

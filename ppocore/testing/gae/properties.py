@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .candidate import Candidate, Misbehaviour
-from .oracle import expected_advantages, magnitude
-from .trajectories import Array, Trajectory, successors
+from ppocore.testing.gae.candidate import Candidate, Misbehaviour
+from ppocore.testing.gae.oracle import expected_advantages, magnitude
+from ppocore.testing.gae.trajectories import Array, Trajectory, successors
 
 
 class Mismatch(AssertionError):

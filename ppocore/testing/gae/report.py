@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .candidate import Candidate
-from .properties import Mismatch
-from .trajectories import Trajectory
+from ppocore.testing.gae.candidate import Candidate
+from ppocore.testing.gae.properties import Mismatch
+from ppocore.testing.gae.trajectories import Trajectory
 
 
 @dataclass(frozen=True)

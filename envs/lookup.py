@@ -1,0 +1,70 @@
+"""Finding an environment id in Gymnasium's registry, and saying what was meant when it is not there."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+import warnings
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+
+from ppocore.errors import UsageError
+
+
+def find_spec(environment_id: str) -> tuple[str, EnvSpec]:
+    """The full name and the registered specification of an environment id.
+
+    `environment_id` is `[module:][namespace/]name[-vN]`: a module is imported first, for what it registers,
+    and without a version the newest is taken.  An old version is used as asked, with a warning.
+
+    Raises:
+        UsageError: the module cannot be imported, or nothing is registered under the id; close matches are
+            named.
+    """
+    module, colon, local_id = environment_id.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise UsageError(
+                f"the module {module!r} of the environment {environment_id!r} cannot be imported: {error}"
+            ) from error
+    versions = _versions(local_id)
+    spec = gym.registry.get(local_id) or (versions[-1] if versions and _is_unversioned(local_id) else None)
+    if spec is None:
+        raise UsageError(f"there is no environment {environment_id!r}; {_advice(local_id)}")
+    if versions and spec.version is not None and (versions[-1].version or 0) > spec.version:
+        warnings.warn(f"{spec.id} is an old version of this environment; the newest is {versions[-1].id}", stacklevel=4)
+    return f"{module}{colon}{spec.id}", spec
+
+
+def _is_unversioned(environment_id: str) -> bool:
+    return re.search(r"-v\d+$", environment_id) is None
+
+
+def _unversioned(environment_id: str) -> str:
+    return re.sub(r"-v\d+$", "", environment_id)
+
+
+def _versions(environment_id: str) -> list[EnvSpec]:
+    """What is registered under the id's namespace and name, the newest last."""
+    wanted = _unversioned(environment_id)
+    specs = [spec for spec in gym.registry.values() if _unversioned(spec.id) == wanted]
+    return sorted(specs, key=lambda spec: -1 if spec.version is None else spec.version)
+
+
+def _advice(environment_id: str) -> str:
+    def name(other_id: str) -> str:
+        return _unversioned(other_id).rpartition("/")[2].lower()
+
+    # The right name with another version, namespace or case comes first, the newest before the older ones.
+    same_name = [spec for spec in gym.registry.values() if name(spec.id) == name(environment_id)]
+    same_name.sort(key=lambda spec: -1 if spec.version is None else spec.version, reverse=True)
+    by_name = {spec.id.lower(): spec.id for spec in gym.registry.values()}
+    similar = difflib.get_close_matches(environment_id.lower(), by_name, n=3, cutoff=0.7)
+    matches = list(dict.fromkeys([spec.id for spec in same_name] + [by_name[key] for key in similar]))[:3]
+    if matches:
+        return f"did you mean {' or '.join(matches)}?"
+    return "one that another package registers is written package:Name-v0"

@@ -1,0 +1,189 @@
+"""Making the environments of a run from an id, a callable or a vector environment."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.error import DependencyNotInstalled
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from ppocore.envs.action_masks import MaskInInfo, with_mask_in_info
+from ppocore.envs.autoreset import BY_MODE
+from ppocore.envs.base import Step, VectorEnvironments, episode_seed
+from ppocore.envs.lookup import find_spec
+from ppocore.envs.spaces import check_action_space, observation_mapping
+from ppocore.envs.sync import LeanSyncVectorEnv
+from ppocore.envs.workers import WorkerVectorEnv
+from ppocore.errors import UsageError
+
+__all__ = ["Step", "VectorEnvironments", "episode_seed", "make_environments"]
+
+Environment = gym.Env[Any, Any]
+Vector = VectorEnv[Any, Any, Any]
+
+VECTORIZATIONS = ("sync", "async", "vector")
+
+
+def make_environments(
+    env: str | Callable[..., Environment] | Vector,
+    num_envs: int,
+    *,
+    seed: int,
+    vectorization: str = "sync",
+    env_kwargs: Mapping[str, Any] | None = None,
+    timeout: float | None = None,
+) -> VectorEnvironments:
+    """N environments under one contract; close them, or use them as a context manager.
+
+    Args:
+        env: an environment id (`"CartPole-v1"`, `"package:Name-v0"`), a callable that makes one environment
+            (a class, a function), or a `gymnasium.vector.VectorEnv`, whose autoreset mode is honoured and
+            which is closed with the result.
+        num_envs: N; that of the vector environment where one is given.
+        seed: the run's seed, not negative.  Every episode's seed derives from it (`episode_seed`); a vector
+            environment that resets itself is seeded once.
+        vectorization: "sync" steps the environments one after the other in this process; "async" gives each
+            its own process; "vector" takes the vectorized implementation registered under the id.  Not used
+            for a `VectorEnv`.
+        env_kwargs: passed on to the environment's constructor.
+        timeout: seconds that a step or a reset of all environments may take; None for any time.
+
+    Raises:
+        UsageError: whatever of the above cannot be run, an unknown id, a package that is not installed, an
+            environment whose constructor raises, an unsupported space, a `VectorEnv` that does not say its
+            autoreset mode.
+    """
+    if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
+        raise UsageError(f"num_envs is {num_envs!r}, expected a positive integer")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise UsageError(f"the seed is {seed!r}, expected an integer that is not negative")
+    if vectorization not in VECTORIZATIONS:
+        raise UsageError(f"vectorization is {vectorization!r}, expected one of {', '.join(VECTORIZATIONS)}")
+    kwargs = dict(env_kwargs or {})
+    if isinstance(env, VectorEnv):
+        if kwargs:
+            raise UsageError("env_kwargs cannot be passed to a vector environment that is already built")
+        if env.num_envs != num_envs:
+            raise UsageError(f"num_envs is {num_envs}, but the vector environment holds {env.num_envs}")
+        return _under_contract(env, _name_of_vector(env), int(seed), timeout)
+
+    name, vector = _build(env, int(num_envs), vectorization, kwargs)
+    try:
+        return _under_contract(vector, name, int(seed), timeout)
+    except BaseException:
+        vector.close()
+        raise
+
+
+def _under_contract(vector: Vector, name: str, seed: int, timeout: float | None) -> VectorEnvironments:
+    observation_mapping(vector.single_observation_space)  # refuses what is not supported
+    check_action_space(vector.single_action_space)
+    return BY_MODE[_autoreset_mode(vector, name)](vector, name=name, seed=seed, timeout=timeout)
+
+
+def _autoreset_mode(vector: Vector, name: str) -> AutoresetMode:
+    mode = vector.metadata.get("autoreset_mode")
+    if isinstance(mode, AutoresetMode):
+        return mode
+    for known in AutoresetMode:
+        if mode in (known.value, known.name):
+            return known
+    raise UsageError(
+        f'the vector environment {name} has the metadata["autoreset_mode"] {mode!r}; set it to '
+        "gymnasium.vector.AutoresetMode.NEXT_STEP, SAME_STEP or DISABLED, whichever says how it resets"
+    )
+
+
+def _build(env: object, num_envs: int, vectorization: str, kwargs: dict[str, Any]) -> tuple[str, Vector]:
+    make: Callable[[], Environment]
+    maker: _CheckedMaker | None = None
+    if isinstance(env, str):
+        name, spec = find_spec(env)
+        if vectorization == "vector":
+            return name, _making(name, functools.partial(_vector_entry_point, name, spec, num_envs, kwargs))
+        # The specification rather than the id: a worker process may not have registered the id.
+        make = functools.partial(gym.make, spec, disable_env_checker=True, **kwargs)
+    else:
+        if isinstance(env, gym.Env) or not callable(env):
+            raise UsageError(
+                f"env is {env!r}, expected an environment id, a callable that makes an environment (such as "
+                "its class), or a gymnasium.vector.VectorEnv"
+            )
+        if vectorization == "vector":
+            raise UsageError('vectorization="vector" needs an environment id; pass the gymnasium.vector.VectorEnv')
+        maker = _CheckedMaker(env, kwargs)
+        make = maker
+        name = maker.name
+    vector = _making(name, functools.partial(_several, [make] * num_envs, vectorization))
+    return (maker.name if maker is not None else name), vector
+
+
+def _several(makers: list[Callable[[], Environment]], vectorization: str) -> Vector:
+    makers = [functools.partial(_made, make) for make in makers]
+    if vectorization == "async":
+        return WorkerVectorEnv(makers)
+    vector = LeanSyncVectorEnv(makers)
+    made = [environment.env if isinstance(environment, MaskInInfo) else environment for environment in vector.envs]
+    if len({id(environment) for environment in made}) < len(makers):
+        raise UsageError("env returned the same environment twice; it must make a new one at each call")
+    return vector
+
+
+def _made(make: Callable[[], Environment]) -> Environment:
+    return with_mask_in_info(make())
+
+
+def _making(name: str, make: Callable[[], Vector]) -> Vector:
+    try:
+        return make()
+    except UsageError:
+        raise
+    except (DependencyNotInstalled, ImportError) as error:
+        raise UsageError(f"{name} needs a package that is not installed: {error}") from error
+    except (EOFError, ConnectionError) as error:
+        raise UsageError(
+            f"{name} could not be made: a worker process ended while making it; what it printed says why"
+        ) from error
+    except Exception as error:
+        raise UsageError(f"{name} could not be made: {type(error).__name__}: {error}") from error
+
+
+def _vector_entry_point(name: str, spec: EnvSpec, num_envs: int, kwargs: dict[str, Any]) -> Vector:
+    if spec.vector_entry_point is None:
+        raise UsageError(f'{name} has no vectorized implementation; use vectorization="sync" or "async"')
+    return gym.make_vec(spec, num_envs, vectorization_mode="vector_entry_point", **kwargs)
+
+
+class _CheckedMaker:
+    """Calls what the user gave to make an environment, and refuses what is none."""
+
+    def __init__(self, make: Callable[..., Any], kwargs: dict[str, Any]) -> None:
+        self.name = _name_of_callable(make)
+        self._make = make
+        self._kwargs = kwargs
+
+    def __call__(self) -> Environment:
+        made = self._make(**self._kwargs)
+        if isinstance(made, VectorEnv):
+            raise UsageError(f"{self.name} returned a vector environment; pass the vector environment itself")
+        if not isinstance(made, gym.Env):
+            raise UsageError(f"{self.name} returned {made!r}, expected a new gymnasium.Env")
+        if self.name == "<lambda>":
+            self.name = made.spec.id if made.spec is not None else type(made.unwrapped).__name__
+        return made
+
+
+def _name_of_callable(make: Callable[..., Any]) -> str:
+    while isinstance(make, functools.partial):
+        make = make.func
+    name: str = getattr(make, "__name__", type(make).__name__)
+    return name
+
+
+def _name_of_vector(vector: Vector) -> str:
+    return vector.spec.id if vector.spec is not None else type(vector.unwrapped).__name__

@@ -1,0 +1,1 @@
+"""Bring environments back to a recorded state by replaying their episodes."""

@@ -1,0 +1,171 @@
+"""Returns: the discounted rewards that follow a step, closed off by a value where they are cut short.
+
+The arguments are described in `ppocore.advantages`. In all three functions an episode goes on being worth
+``next_values[t]`` where it was truncated and after the last (valid) row of a column, and nothing where it was
+terminated; pass ``next_values=0.0`` for rewards alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ppocore.advantages.arguments import Sequences, needs_both_flags, positive_integer, unit_interval
+from ppocore.advantages.arrays import Array
+from ppocore.advantages.scan import Bools, Floats, reverse_scan
+
+
+def one_step_returns(
+    rewards: npt.NDArray[Any],
+    next_values: npt.NDArray[Any],
+    terminated: Bools,
+    gamma: float,
+    out: Floats | None = None,
+) -> Floats:
+    """Return ``rewards + gamma * next_values`` in float64, where `terminated` the rewards alone."""
+    target = np.empty(rewards.shape) if out is None else out
+    np.copyto(target, next_values)
+    np.multiply(target, gamma, out=target)
+    np.copyto(target, 0.0, where=terminated)
+    np.add(target, rewards, out=target)
+    return target
+
+
+@needs_both_flags
+def discounted_returns(
+    rewards: Array,
+    next_values: Array,
+    terminated: Array,
+    truncated: Array,
+    *,
+    gamma: float,
+    valid: Array | None = None,
+    time_axis: int = 0,
+) -> Array:
+    """Discounted sum of the rewards up to the end of the episode.
+
+    ::
+
+        G[t] = rewards[t]                            where terminated[t]
+               rewards[t] + gamma * next_values[t]   where truncated[t], and after the last row
+               rewards[t] + gamma * G[t+1]           elsewhere
+
+    ``next_values`` is read in the second case only.
+
+    Args:
+        rewards: r[t], ``(T, N)`` or ``(T,)``.
+        next_values: V(s[t+1]) of the true successor, shaped as `rewards`, or one number for all.
+        terminated: flags, shaped as `rewards`.
+        truncated: flags, shaped as `rewards`.
+        gamma: the discount, in [0, 1].
+        valid: flags, shaped as `rewards`; None for all True.
+        time_axis: the axis of the arrays that is time.
+
+    Raises:
+        ValueError: a shape, a flag or a number out of range.
+        TypeError: a lone ``done``, arrays of two frameworks, or `gamma` not a number.
+    """
+    return _mixed_returns(rewards, next_values, terminated, truncated, gamma, 1.0, valid, time_axis)
+
+
+@needs_both_flags
+def lambda_returns(
+    rewards: Array,
+    next_values: Array,
+    terminated: Array,
+    truncated: Array,
+    *,
+    gamma: float,
+    lam: float,
+    valid: Array | None = None,
+    time_axis: int = 0,
+) -> Array:
+    """TD(lambda) targets: the geometric mixture of n-step returns (Sutton and Barto 2018, section 12.1).
+
+    ::
+
+        G[t] = rewards[t]                            where terminated[t]
+               rewards[t] + gamma * next_values[t]   where truncated[t], and after the last row
+               rewards[t] + gamma * ((1 - lam) * next_values[t] + lam * G[t+1])   elsewhere
+
+    With `lam` 0 they are the one-step returns, with `lam` 1 the `discounted_returns`. They equal the returns of
+    `gae` where ``next_values[t] == values[t+1]`` inside episodes. Arguments and errors are those of
+    `discounted_returns`; `lam` lies in [0, 1].
+    """
+    return _mixed_returns(rewards, next_values, terminated, truncated, gamma, lam, valid, time_axis)
+
+
+def _mixed_returns(
+    rewards: Array,
+    next_values: Array,
+    terminated: Array,
+    truncated: Array,
+    gamma: float,
+    lam: float,
+    valid: Array | None,
+    time_axis: int,
+) -> Array:
+    gamma, lam = unit_interval("gamma", gamma), unit_interval("lam", lam)
+    call = Sequences("rewards", rewards, valid=valid, time_axis=time_axis)
+    next_v = call.numbers("next_values", next_values, scalar=True)
+    terminal = call.flags("terminated", terminated)
+    cut = call.cut_off(terminal | call.flags("truncated", truncated))
+    # Chosen, not multiplied by (1 - lam): with lam = 1 a successor inside an episode is not read.
+    inside = 0.0 if lam == 1.0 else np.multiply(next_v, 1.0 - lam, dtype=np.float64)
+    x = one_step_returns(call.first, np.where(cut, next_v, inside), terminal, gamma)
+    return call.give_back(reverse_scan(x, gamma * lam, cut=cut))
+
+
+@needs_both_flags
+def n_step_returns(
+    rewards: Array,
+    next_values: Array,
+    terminated: Array,
+    truncated: Array,
+    *,
+    gamma: float,
+    n: int,
+    valid: Array | None = None,
+    time_axis: int = 0,
+) -> Array:
+    """Sum of n discounted rewards and the discounted value of what follows (Sutton and Barto 2018, chapter 7).
+
+    ::
+
+        G[t, 1] = rewards[t] + gamma * (1 - terminated[t]) * next_values[t]
+        G[t, n] = G[t, 1]                           where terminated[t] or truncated[t], and in the last row
+                  rewards[t] + gamma * G[t+1, n-1]  elsewhere
+
+    So fewer than n rewards are summed where the episode or the rollout ends sooner. Arguments and errors are
+    those of `discounted_returns`; `n` is at least 1.
+    """
+    gamma, n = unit_interval("gamma", gamma), positive_integer("n", n)
+    call = Sequences("rewards", rewards, valid=valid, time_axis=time_axis)
+    next_v = call.numbers("next_values", next_values, scalar=True)
+    terminal = call.flags("terminated", terminated)
+    cut = call.cut_off(terminal | call.flags("truncated", truncated))
+
+    returns = one_step_returns(call.first, next_v, terminal, gamma)
+    # A window sums `width` rewards, and ends in a closing value where a cut lies inside it. Windows are doubled,
+    # and those that make up n - 1 in binary are put in front of the one-step return: log2(n) passes, not n.
+    window, width = np.where(cut, returns, call.first), 1
+    steps = min(n, call.length) - 1
+    while steps > 0:
+        if steps % 2 == 1:
+            returns = _put_in_front(window, cut, width, gamma, returns)
+        window = _put_in_front(window, cut, width, gamma, window)
+        cut = cut.copy()
+        cut[:-width] |= cut[width:].copy()
+        steps, width = steps // 2, width * 2
+    return call.give_back(returns)
+
+
+def _put_in_front(window: Floats, cut: Bools, width: int, gamma: float, then: Floats) -> Floats:
+    """Return ``window[t] + gamma**width * then[t + width]``, where `cut` the window alone."""
+    following = then[width:] * gamma**width
+    np.copyto(following, 0.0, where=cut[:-width])
+    joined = window.copy()
+    joined[:-width] += following
+    return joined

@@ -1,0 +1,101 @@
+"""V-trace: values and advantages of a policy other than the one that acted."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ppocore.advantages.arguments import Sequences, needs_both_flags, positive, unit_interval
+from ppocore.advantages.arrays import Array
+from ppocore.advantages.returns import one_step_returns
+from ppocore.advantages.scan import reverse_scan
+
+
+class VTraceEstimate(NamedTuple):
+    """What `vtrace` returns: the value targets, and the advantages for the policy gradient."""
+
+    vs: Array
+    advantages: Array
+
+
+@needs_both_flags
+def vtrace(
+    rewards: Array,
+    values: Array,
+    next_values: Array,
+    terminated: Array,
+    truncated: Array,
+    log_ratios: Array,
+    *,
+    gamma: float,
+    lam: float = 1.0,
+    rho_clip: float = 1.0,
+    c_clip: float = 1.0,
+    valid: Array | None = None,
+    time_axis: int = 0,
+) -> VTraceEstimate:
+    """V-trace targets and advantages (Espeholt et al. 2018, arXiv:1802.01561, section 4.1).
+
+    ::
+
+        rho[t]   = min(rho_clip, exp(log_ratios[t]))
+        c[t]     = lam * min(c_clip, exp(log_ratios[t]))
+        delta[t] = rho[t] * (rewards[t] + gamma * (1 - terminated[t]) * next_values[t] - values[t])
+        B[t]     = delta[t] + gamma * c[t] * (1 - (terminated[t] | truncated[t])) * B[t+1],   B[T] = 0
+        vs       = values + B
+        advantages[t] = rho[t] * (rewards[t] + gamma * after[t] - values[t])
+
+        after[t] = 0                where terminated[t]
+                   next_values[t]   where truncated[t], and in the last (valid) row of a column
+                   vs[t+1]          elsewhere
+
+    This is the paper's recursion (Remark 1) with ``B[t] = vs[t] - values[t]``. The paper knows neither truncation
+    nor a separate value of the true successor: here, where rows end without a termination, the trace is cut and
+    what follows is worth `next_values`, which is unread where `terminated`. On policy (``log_ratios = 0``, clips
+    of at least 1), `vs` are the returns of `gae`.
+
+    Args:
+        rewards: r[t], ``(T, N)`` or ``(T,)``.
+        values: V(s[t]), shaped as `rewards`.
+        next_values: V(s[t+1]) of the true successor, shaped as `rewards`, or one number for all.
+        terminated: flags, shaped as `rewards`.
+        truncated: flags, shaped as `rewards`.
+        log_ratios: log of the learner's probability of the action over the actor's, shaped as `rewards`.
+        gamma: the discount, in [0, 1].
+        lam: shortens the traces (Remark 2), in [0, 1].
+        rho_clip: above 0; decides which policy's value `vs` tends to.
+        c_clip: above 0; bounds how far later residuals reach back.
+        valid: flags, shaped as `rewards`; None for all True.
+        time_axis: the axis of the arrays that is time.
+
+    Raises:
+        ValueError: a shape, a flag or a number out of range.
+        TypeError: a lone ``done``, arrays of two frameworks, or a parameter that is not a number.
+    """
+    gamma, lam = unit_interval("gamma", gamma), unit_interval("lam", lam)
+    rho_clip, c_clip = positive("rho_clip", rho_clip), positive("c_clip", c_clip)
+    call = Sequences("rewards", rewards, valid=valid, time_axis=time_axis)
+    r, v = call.first, call.numbers("values", values)
+    next_v = call.numbers("next_values", next_values, scalar=True)
+    terminal = call.flags("terminated", terminated)
+    ended = terminal | call.flags("truncated", truncated)
+    log_ratio = call.numbers("log_ratios", log_ratios).astype(np.float64)
+
+    # Clipped before exp, which then cannot overflow.
+    rho = np.exp(np.minimum(log_ratio, math.log(rho_clip)))
+    c = np.exp(np.minimum(log_ratio, math.log(c_clip)))
+    np.multiply(c, gamma * lam, out=c)
+    delta = one_step_returns(r, next_v, terminal, gamma)
+    np.subtract(delta, v, out=delta)
+    np.multiply(delta, rho, out=delta)
+    vs = reverse_scan(delta, c, cut=ended)
+    np.add(vs, v, out=vs)
+
+    after = next_v.astype(np.float64)
+    np.copyto(after[:-1], vs[1:], where=~call.cut_off(ended)[:-1])
+    advantages = one_step_returns(r, after, terminal, gamma)
+    np.subtract(advantages, v, out=advantages)
+    np.multiply(advantages, rho, out=advantages)
+    return VTraceEstimate(call.give_back(vs), call.give_back(advantages))

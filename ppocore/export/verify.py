@@ -1,0 +1,149 @@
+"""Whether an ONNX model does what the policy does that it was made of, on random observations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppocore.errors import RunError
+from ppocore.policy import Policy
+
+Array = NDArray[Any]
+
+TOLERANCE = 1e-5
+"""Largest difference of a parameter, relative to the larger of it and 1, and of an action, see `_numbers_differ`."""
+
+
+def check(policy: Policy, session: Any, rng: np.random.Generator, count: int, with_mask: bool) -> None:
+    """Hold the model against the policy on random observations.
+
+    Raises:
+        RunError: it does something else.
+    """
+    inputs, structured = _random_observations(policy, rng, count)
+    masks = None
+    if with_mask:
+        masks = _random_masks(policy, rng, count)
+        masks[: count // 2] = True
+        inputs["action_mask"] = masks
+    action, parameters = session.run(["action", "parameters"], inputs)
+    flat, _ = policy.mapping.flatten_any(structured)
+    expected = policy.parameters(flat)
+    worst = float(np.max(np.abs(parameters - expected) / np.maximum(1.0, np.abs(expected)), initial=0.0))
+    if not worst <= TOLERANCE:
+        raise RunError(f"the model's parameters differ from the policy's by {worst:.1e}: it was not written")
+    taken = policy.act(structured, mask=masks)
+    if action.shape != taken.shape or action.dtype != taken.dtype:
+        raise RunError(
+            f"the model's actions are {action.dtype} {action.shape}, the policy's {taken.dtype} {taken.shape}: it was "
+            "not written"
+        )
+    differ = _numbers_differ if policy.spec.distribution().mask_size == 0 else _choices_differ
+    rows = np.flatnonzero(differ(policy, expected, masks, action, taken).reshape(count, -1).any(axis=1)).tolist()
+    if rows:
+        raise RunError(
+            f"the model's action {action[rows[0]].tolist()} is not the policy's {taken[rows[0]].tolist()} for one of "
+            "the random observations: it was not written"
+        )
+
+
+def _numbers_differ(policy: Policy, parameters: Array, masks: Array | None, action: Array, taken: Array) -> Array:
+    """Where continuous actions differ, (B, *shape), by more than the tolerance times the width of the bounds.
+
+    The mean of a Gaussian policy is not moved to the bounds: there it is at most the larger of the action and 1 that
+    the tolerance is relative to.  One step of the action's own precision is never a difference.
+    """
+    fields = policy.adapter.to_dict()
+    low, high = (np.array(fields[name], np.float64).reshape(fields["shape"]) for name in ("low", "high"))
+    scale = high - low
+    if policy.spec.action_kind == "gaussian":
+        scale = np.minimum(scale, np.maximum(1.0, np.abs(taken)))
+    step = np.spacing(np.abs(taken)).astype(np.float64)
+    differ: Array = ~(np.abs(action.astype(np.float64) - taken) <= TOLERANCE * scale + step)
+    return differ
+
+
+def _choices_differ(policy: Policy, parameters: Array, masks: Array | None, action: Array, taken: Array) -> Array:
+    """Which components of discrete actions differ, (B, components), though what they chose does not all but tie."""
+    if masks is not None:
+        parameters = policy.spec.distribution().apply_masks(parameters, masks)
+    if policy.spec.action_kind == "bernoulli":  # the log-odds of 1 against 0
+        parameters = np.stack([np.zeros_like(parameters), parameters], axis=2).reshape(len(parameters), -1)
+    sizes = _sizes(policy)
+    start = np.ravel(policy.adapter.to_dict().get("start", 0))
+    chosen, best = ((x.reshape(len(x), -1).astype(np.int64) - start) for x in (action, taken))
+    differ: Array = chosen != best
+    for i, part in enumerate(np.split(parameters, np.cumsum(sizes)[:-1], axis=1)):
+        inside = (chosen[:, i] >= 0) & (chosen[:, i] < sizes[i])
+        at = np.where(inside, chosen[:, i], 0)[:, None]
+        largest = part.max(axis=1)
+        short = largest - np.take_along_axis(part, at, axis=1)[:, 0]
+        differ[:, i] &= ~(inside & (short <= TOLERANCE * np.maximum(1.0, np.abs(largest))))
+    return differ
+
+
+def _random_observations(policy: Policy, rng: np.random.Generator, count: int) -> tuple[dict[str, Array], Any]:
+    """As the model takes them, and as `Policy.act` does; of the size of those that the normalizer has seen."""
+    normalizer = policy.normalizer
+    mean, deviation = np.zeros(policy.mapping.size), np.ones(policy.mapping.size)
+    if normalizer is not None:
+        mean, deviation = normalizer.moments.mean, np.sqrt(normalizer.moments.var)
+    inputs: dict[str, Array] = {}
+    structured: Any = None
+    array: Array
+    start = 0
+    for path, leaf in policy.mapping.leaves:
+        shape = tuple(leaf.get("shape", ()))
+        if leaf["kind"] == "box":
+            size = int(np.prod(shape, dtype=int))
+            part = slice(start, start + size)
+            numbers = rng.normal(mean[part], 3.0 * deviation[part], (count, size))
+            array = numbers.reshape(count, *shape).astype(np.float32)
+            start += size
+        elif leaf["kind"] == "multi_binary":
+            array = rng.integers(0, 2, (count, *shape), dtype=np.int8)
+            start += array[0].size
+        else:
+            choices = np.array([leaf["n"]] if leaf["kind"] == "discrete" else leaf["choices"])
+            array = (rng.integers(0, choices, (count, len(choices))) + np.ravel(leaf["start"])).reshape(count, *shape)
+            start += int(choices.sum())
+        inputs[input_name(path)] = array
+        structured = _put(structured, path, array)
+    return inputs, structured
+
+
+def _random_masks(policy: Policy, rng: np.random.Generator, count: int) -> Array:
+    """Masks that leave a choice in every component."""
+    allowed = [
+        (rng.random((count, size)) < 0.5) | (np.arange(size) == rng.integers(0, size, (count, 1)))
+        for size in _sizes(policy)
+    ]
+    return np.concatenate(allowed, axis=1)
+
+
+def _sizes(policy: Policy) -> tuple[int, ...]:
+    """The choices of each component of a discrete action."""
+    spec = policy.spec
+    sizes = {"categorical": (spec.action_size,), "bernoulli": (2,) * spec.action_size}
+    return sizes.get(spec.action_kind, spec.choices)
+
+
+def input_name(path: tuple[Any, ...]) -> str:
+    """Of the input for the part of an observation that these keys lead to."""
+    return ".".join(["observation", *map(str, path)])
+
+
+def _put(structured: Any, path: tuple[Any, ...], array: Array) -> Any:
+    """A structure with one more part; the parts of a tuple come in order."""
+    if not path:
+        return array
+    key, *rest = path
+    if isinstance(key, int):
+        parts = list(structured or ())
+        inner = parts.pop(key) if key < len(parts) else None
+        return (*parts[:key], _put(inner, tuple(rest), array))
+    known: Mapping[Any, Any] = structured or {}
+    return {**known, key: _put(known.get(key), tuple(rest), array)}

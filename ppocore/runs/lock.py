@@ -1,0 +1,56 @@
+"""One run at a time in a run directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ppocore.errors import UsageError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+LOCK_FILE, HOLDER_FILE = ".lock", ".holder.json"
+
+
+class RunLock:
+    """Held while a run writes its directory; the system lets go of it when the process ends, however it does.
+
+    Raises:
+        UsageError: another process holds it; says which, and since when.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        from filelock import FileLock, Timeout
+
+        self._lock: FileLock = FileLock(directory / LOCK_FILE)
+        holder = directory / HOLDER_FILE
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise UsageError(
+                f"run directory {directory} is being written by {_described(holder)}: wait for it or stop it, or "
+                "choose another directory"
+            ) from None
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        holder.write_text(json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": since}) + "\n")
+        self._holder = holder
+
+    def release(self) -> None:
+        """Let go of it."""
+        with suppress(OSError):
+            self._holder.unlink(missing_ok=True)
+        self._lock.release()
+
+
+def _described(holder: Path) -> str:
+    try:
+        known = json.loads(holder.read_text())
+        return f"process {int(known['process'])} on {known['host']!s} (since {known['since']!s})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

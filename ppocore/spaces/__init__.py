@@ -1,0 +1,1 @@
+"""Observations, actions and masks as plain data, without Gymnasium."""

@@ -1,0 +1,1 @@
+"""The loss and its gradient in numbers that carry a running error bound."""

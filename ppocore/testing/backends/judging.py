@@ -1,0 +1,151 @@
+"""How a backend's numbers are held against the oracle's: what an error is, and in which unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppocore.backend import Evaluation
+from ppocore.backends.numpy_backend import NumpyBackend
+from ppocore.networks.spec import compute_dtype
+from ppocore.testing.backends.error_bounds.loss import RoundedLoss, rounded_loss
+from ppocore.testing.backends.error_bounds.rounding import Rounded
+from ppocore.testing.backends.problems import Problem, in_dtype
+
+Array = NDArray[Any]
+Errors = dict[str, float]
+"""The largest error of each quantity that a property looked at."""
+
+Check = Callable[..., Errors]
+
+ULP_BOUND = 4.0
+"""Bound of every error that is measured in ulps: epsilon times the doubt of a `Rounded` number (`error_bounds`)."""
+
+
+class Property(NamedTuple):
+    """One thing that every backend must do.
+
+    ``check(factory, problem, precision=..., device=...)`` raises `Disagreement` or gives the errors it saw, in
+    ``unit`` and at most ``bound``; ``problems`` says which problems it is for: ``edges`` or ``steps``.
+    """
+
+    name: str
+    check: Check
+    problems: str = "edges"
+    precisions: tuple[str, ...] = ("exact", "float32")
+    unit: str = ""
+    bound: float = 0.0
+
+
+class Disagreement(AssertionError):
+    """A backend does not do what the oracle does.
+
+    Attributes:
+        quantity: what was compared.
+        expected, actual: the numbers, or sentences.
+        error: in the property's unit; infinite where numbers are not what differs.
+    """
+
+    def __init__(
+        self, quantity: str, expected: Any, actual: Any, error: float = float("inf"), detail: str = ""
+    ) -> None:
+        super().__init__(f"{quantity}: expected {expected!s}, got {actual!s}{detail and f' ({detail})'}")
+        self.quantity, self.expected, self.actual, self.error = quantity, expected, actual, error
+
+
+class Inapplicable(Exception):
+    """The problem says nothing about this property: its numbers lie beyond what the precision can tell apart."""
+
+
+class Reference(NamedTuple):
+    """What the oracle gives in float64 for the minibatch as the candidate gets it, and the doubt of each number."""
+
+    evaluation: Evaluation
+    gradients: dict[str, Array]
+    rounded: RoundedLoss
+
+
+def epsilon_of(precision: str) -> float:
+    """The spacing of numbers at 1 in the arithmetic of a precision."""
+    return float(np.finfo(compute_dtype(precision)).eps)
+
+
+def reference(problem: Problem, precision: str) -> Reference:
+    """The oracle's answer, whatever the precision in float64.
+
+    Raises:
+        Inapplicable: log-ratios are so ill-conditioned that their exponentials have no correct digits, or
+            squares of gradients overflow in this precision.
+    """
+    epsilon = epsilon_of(precision)
+    batch = in_dtype(problem.batch(precision), np.float64)
+    oracle = problem.backend(NumpyBackend, "exact")
+    gradients = oracle.gradients(batch, problem.objective)
+    rounded = rounded_loss(problem.spec, problem.weights, batch, problem.objective, np.finfo(compute_dtype(precision)))
+    if epsilon * float(rounded.log_ratio.doubt.max()) > 0.01:
+        raise Inapplicable("the log-ratios have no correct digits in this precision")
+    if max(np.abs(g).max() for g in gradients.values()) > 1e17 and precision != "exact":
+        raise Inapplicable("squared gradients overflow in this precision")
+    return Reference(oracle.evaluate(batch, problem.objective), gradients, rounded)
+
+
+def ulps(quantity: str, actual: Any, expected: Any, rounded: Rounded, precision: str) -> float:
+    """The largest error in ulps: units of epsilon times doubt.
+
+    Raises:
+        Disagreement: another shape, a number that is not finite, or an error above `ULP_BOUND`.
+    """
+    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    if actual.shape != expected.shape:
+        raise Disagreement(quantity, f"shape {expected.shape}", f"shape {actual.shape}")
+    info = np.finfo(compute_dtype(precision))
+    unit = np.maximum(epsilon_of(precision) * rounded.doubt, float(info.tiny))  # nothing is told apart below tiny
+    with np.errstate(invalid="ignore", over="ignore"):
+        errors = np.where(actual == expected, 0.0, np.abs(actual - expected) / unit)
+    errors = np.where(np.isfinite(errors), errors, np.inf)
+    worst = np.unravel_index(int(errors.argmax()), errors.shape)
+    error = float(errors[worst])
+    if error > ULP_BOUND:
+        place = f"{quantity}{[int(i) for i in worst]}" if worst else quantity
+        raise Disagreement(
+            place,
+            repr(float(expected[worst])),
+            repr(float(actual[worst])),
+            error,
+            f"{error:.3g} ulps, bound {ULP_BOUND:g}",
+        )
+    return error
+
+
+def require_dtype(quantity: str, array: Any, dtype: Any) -> None:
+    """Refuse what is not a NumPy array of this dtype."""
+    if not isinstance(array, np.ndarray) or array.dtype != dtype:
+        found = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise Disagreement(quantity, f"an array of {np.dtype(dtype)}", str(found))
+
+
+def require_same_bits(quantity: str, actual: Mapping[str, Array], expected: Mapping[str, Array]) -> None:
+    """Refuse states that differ in a name, a dtype, a shape or a bit; names the first tensor that does."""
+    if list(actual) != list(expected):
+        raise Disagreement(f"{quantity}: names", list(expected), list(actual))
+    for name, array in expected.items():
+        other = actual[name]
+        if (other.dtype, other.shape) != (array.dtype, array.shape):
+            raise Disagreement(f"{quantity}: {name}", f"{array.dtype} {array.shape}", f"{other.dtype} {other.shape}")
+        if other.tobytes() != array.tobytes():
+            different = np.flatnonzero(other.ravel() != array.ravel())
+            place = int(different[0]) if len(different) else 0
+            raise Disagreement(
+                f"{quantity}: {name}",
+                repr(float(array.ravel()[place])),
+                repr(float(other.ravel()[place])),
+                detail=f"number {place} of {array.size}; {len(different)} differ",
+            )
+
+
+def differing(actual: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
+    """How many numbers differ."""
+    return float(sum(np.count_nonzero(actual[name] != array) for name, array in expected.items()))

@@ -1,0 +1,166 @@
+"""Problems from a seed: at the edges of the loss, or as a run makes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppocore.backend import Minibatch, Objective
+from ppocore.backends.numpy_backend import NumpyBackend
+from ppocore.networks.spec import NetworkSpec
+from ppocore.testing.backends.problems import Problem
+
+Array = NDArray[Any]
+
+EDGE_MOVES = (0.0, 0.0, 0.03, -0.03, 0.3, -0.3, 1.0, -1.0, 19.5, -19.5, 21.0, -25.0, 300.0, -300.0)
+"""How far log-probabilities have moved: not at all, inside the clip range, outside it, beyond the clamp at 20."""
+EDGE_ADVANTAGES = (0.0, 1.0, 1.0, -1.0, 0.5, -2.5)
+
+MASKS = (None, "some", "one")
+"""What is masked: nothing, some of the actions, or all but one."""
+
+
+def random_problem(
+    spec: NetworkSpec,
+    objective: Objective,
+    *,
+    seed: int,
+    rows: int,
+    steps: int = 1,
+    edges: bool = True,
+    masks: str | None = None,
+    weight_scale: float = 1.0,
+    observation_scale: float = 1.0,
+    learning_rate: float = 3e-3,
+    max_grad_norm: float | None = 0.5,
+    adam_epsilon: float = 1e-5,
+    critic_learning_rate: float | None = None,
+    separate: bool = False,
+    hold_actor: tuple[bool, ...] = (),
+) -> Problem:
+    """A problem whose numbers are drawn from ``seed``.
+
+    Args:
+        spec: the network.
+        objective: the loss.
+        seed: of every number.
+        rows: samples in each minibatch.
+        steps: minibatches.
+        edges: log-ratios beyond the clip range and the clamp, advantages that are 0 or tie, values far from where
+            they were; otherwise minibatches are as a run makes them.
+        masks: one of `MASKS`.
+        weight_scale: standard deviation of what a layer adds up, for inputs of size one.
+        observation_scale: standard deviation of the observations.
+        learning_rate: of each step.
+        max_grad_norm: of each step.
+        adam_epsilon: of the optimizer.
+        critic_learning_rate: of each step.
+        separate: of each step.
+        hold_actor: of each step in turn.
+    """
+    recipe = {k: v for k, v in locals().items() if k != "recipe"}
+    rng = np.random.default_rng(seed)
+    weights = _weights(spec, rng, weight_scale)
+    maker = _Maker(spec, weights, rng, rows, observation_scale, masks, objective.kl_coef > 0.0)
+    batches = tuple(maker.edge_batch() if edges else maker.ordinary_batch() for _ in range(steps))
+    settings = {name: recipe[name] for name in ("critic_learning_rate", "separate", "hold_actor")}
+    return Problem(
+        spec, weights, batches, objective, learning_rate, max_grad_norm, adam_epsilon, **settings, recipe=recipe
+    )
+
+
+def _weights(spec: NetworkSpec, rng: np.random.Generator, scale: float) -> dict[str, Array]:
+    """Weights that keep the size of what flows through them, biases and log standard deviations a third of it."""
+    return {
+        name: rng.normal(0.0, scale / np.sqrt(shape[0]) if len(shape) == 2 else scale / 3.0, shape).astype(np.float32)
+        for name, shape in spec.shapes().items()
+    }
+
+
+class _Maker:
+    """Makes minibatches for a network."""
+
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        weights: dict[str, Array],
+        rng: np.random.Generator,
+        rows: int,
+        observation_scale: float,
+        masks: str | None,
+        with_old_parameters: bool,
+    ) -> None:
+        self.spec, self.rng, self.rows, self.scale = spec, rng, rows, observation_scale
+        self.distribution = spec.distribution()
+        self.masks = masks if self.distribution.mask_size else None
+        self.policy = NumpyBackend(spec, precision="exact")
+        self.policy.load_state(weights)
+        self.old_policy = None
+        if with_old_parameters:
+            moves = {name: rng.normal(0.0, 0.1, array.shape) for name, array in weights.items()}
+            self.old_policy = NumpyBackend(spec, precision="exact")
+            moved = {name: (array + moves[name] * np.abs(array)).astype(np.float32) for name, array in weights.items()}
+            self.old_policy.load_state(moved)
+
+    def ordinary_batch(self) -> Minibatch:
+        """Log-probabilities, values and targets near the network's."""
+        batch = self._acted()
+        moved, advantages, error, change = self.rng.normal(0.0, [[0.15], [1.0], [1.0], [0.2]], (4, self.rows))
+        return batch._replace(
+            log_probs=batch.log_probs - moved,
+            advantages=advantages,
+            returns=batch.values + error,
+            values=batch.values + change,
+        )
+
+    def edge_batch(self) -> Minibatch:
+        """A third of the actions improbable; the rest as `random_problem` says."""
+        rng, rows = self.rng, self.rows
+        batch = self._acted(improbable=True)
+        ties, others = rng.choice(EDGE_ADVANTAGES, rows), rng.normal(0.0, 1.5, rows)
+        return batch._replace(
+            log_probs=batch.log_probs - rng.choice(EDGE_MOVES, rows),
+            advantages=np.where(rng.random(rows) < 0.5, ties, others),
+            returns=batch.values + rng.normal(0.0, 1.0, rows),
+            values=batch.values + rng.choice((0.0, 0.02, 0.5, 3.0), rows) * rng.normal(0.0, 1.0, rows),
+        )
+
+    def _acted(self, improbable: bool = False) -> Minibatch:
+        """What acting gives: the actions are the policy's, or a third of them of one that ignores the observation."""
+        rng, rows, distribution = self.rng, self.rows, self.distribution
+        observations = rng.normal(0.0, self.scale, (rows, self.spec.observation_size))
+        parameters, values = self.policy.forward(observations)
+        ignorant = rng.random((rows, 1)) < (1 / 3 if improbable else 0.0)
+        sampled = np.where(ignorant, 0.0, parameters)
+        masks = None if self.masks is None else self._drawn_masks()
+        if masks is not None:
+            parameters, sampled = (distribution.apply_masks(x, masks) for x in (parameters, sampled))
+        actions = np.empty((rows, *distribution.action_shape), distribution.action_dtype)
+        distribution.sample(sampled, distribution.noise(rng, (rows,)), actions)
+        if actions.dtype.kind == "f":
+            actions = actions.astype(np.float64)
+        log_probs = distribution.evaluate(parameters, actions)[0]
+        old_parameters = None
+        if self.old_policy is not None:
+            old_parameters = self.old_policy.forward(observations)[0].astype(np.float32).astype(np.float64)
+        return Minibatch(observations, actions, log_probs, values, values, values, masks, old_parameters)
+
+    def _drawn_masks(self) -> Array:
+        """Flags of which at least one of each component is set, and no other where all but one is masked."""
+        flags = []
+        for size in component_sizes(self.spec):
+            kept = np.arange(size) == self.rng.integers(size, size=(self.rows, 1))
+            others = self.rng.random((self.rows, size)) < (0.6 if self.masks == "some" else 0.0)
+            flags.append(kept | others)
+        return np.concatenate(flags, axis=1)
+
+
+def component_sizes(spec: NetworkSpec) -> tuple[int, ...]:
+    """How many flags of a mask are for each of the things that are chosen; of bits, two for each."""
+    return {
+        "categorical": (spec.action_size,),
+        "multi_categorical": spec.choices,
+        "bernoulli": (2,) * spec.action_size,
+    }[spec.action_kind]

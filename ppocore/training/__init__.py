@@ -1,0 +1,1 @@
+"""The algorithm: collect a rollout, estimate advantages, update; it knows no files."""

@@ -1,0 +1,52 @@
+"""What a run gave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ppocore.policy import Policy
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run gave.
+
+    Attributes:
+        policy: the trained policy; acts with NumPy alone.
+        fingerprint: SHA-256 over weights, moments and counters: equal for equal runs, on every backend.
+        history: one dict of metrics an iteration, as in ``metrics.jsonl``.
+        run_dir: where the run was written, or None.
+        interrupted: whether Ctrl-C ended it early.
+    """
+
+    policy: Policy
+    fingerprint: str
+    history: list[dict[str, Any]]
+    run_dir: Path | None
+    env: str
+    backend: str
+    seed: int
+    steps: int
+    iterations: int
+    episodes: int
+    mean_return: float | None
+    wall_seconds: float
+    interrupted: bool = False
+
+    def summary(self) -> dict[str, Any]:
+        """The run in one JSON object, as ``ppocore train --json`` prints it."""
+        return {
+            "env": self.env,
+            "backend": self.backend,
+            "seed": self.seed,
+            "steps": self.steps,
+            "iterations": self.iterations,
+            "episodes": self.episodes,
+            "mean_return": self.mean_return,
+            "steps_per_second": round(self.steps / self.wall_seconds, 1) if self.wall_seconds else None,
+            "wall_seconds": round(self.wall_seconds, 3),
+            "fingerprint": self.fingerprint,
+            "run_dir": None if self.run_dir is None else str(self.run_dir),
+        }

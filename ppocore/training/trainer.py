@@ -1,0 +1,275 @@
+"""Proximal policy optimization, in the order of Algorithm 1 of arXiv:1707.06347.
+
+`Trainer.run` is the algorithm; the rest of the file makes what it needs and says how it went.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppocore.backend import BackendActor, BackendFactory, UpdateStats
+from ppocore.config import PPOConfig
+from ppocore.envs import VectorEnvironments
+from ppocore.errors import OutputError, RunError
+from ppocore.networks.spec import ActingNetwork, NetworkSpec
+from ppocore.normalize import ObservationNormalizer, RewardScaler, explained_variance
+from ppocore.policy import Policy
+from ppocore.reporting import Reporter, RunStart
+from ppocore.runs.saver import RunOutput, Whole
+from ppocore.runs.state import NORMALIZER, SCALER, STATISTICS, RunState
+from ppocore.spaces.actions import ActionAdapter
+from ppocore.training.collector import RolloutCollector
+from ppocore.training.fingerprint import Digests, digests, fingerprint
+from ppocore.training.learner import Learned, Learner
+from ppocore.training.result import TrainResult
+from ppocore.training.rollout import RolloutBuffer
+from ppocore.training.signals import sigterm_interrupts
+
+
+@dataclass
+class Counters:
+    """How far a run has come."""
+
+    steps: int = 0
+    iterations: int = 0
+    updates: int = 0
+    wall_seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Trainer:
+    """One run: its parts, and the loop over them.
+
+    Four random streams, all spawned from the seed: initial weights, actions, minibatches; the environments
+    derive theirs from the seed, their index and the episode.
+    """
+
+    def __init__(
+        self,
+        environments: VectorEnvironments,
+        config: PPOConfig,
+        factory: BackendFactory,
+        seed: int,
+        device: str = "cpu",
+    ) -> None:
+        self.config, self.seed, self.environments = config, seed, environments
+        self._adapter = ActionAdapter(environments.action_space, config.continuous_policy)
+        self.spec = NetworkSpec(
+            observation_size=environments.observation_mapping.size,
+            action_kind=self._adapter.kind,
+            action_size=self._adapter.size,
+            hidden_sizes=config.hidden_sizes,
+            activation=config.activation,
+            shared_trunk=config.shared_trunk,
+            log_std_init=config.log_std_init,
+            choices=self._adapter.choices,
+            learn_log_std=config.learn_log_std,
+        )
+        streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)]
+        weights_rng, actions_rng, minibatch_rng = streams
+        self.backend = factory(self.spec, precision=config.precision, adam_epsilon=config.adam_epsilon, device=device)
+        self._actor: ActingNetwork | BackendActor
+        if self.backend.own_network is None:
+            self.backend.load_state(self.spec.initial_weights(weights_rng))
+            self._actor = ActingNetwork(self.spec, config.precision)
+        else:
+            self._actor = BackendActor(self.backend)
+        self._actor.load(self.backend.weights())
+        distribution = self.spec.distribution()
+        self.buffer = RolloutBuffer(
+            config.num_steps,
+            config.num_envs,
+            self.spec.observation_size,
+            distribution.action_shape,
+            distribution.action_dtype,
+            distribution.parameter_size,
+        )
+        self.normalizer = (
+            ObservationNormalizer((self.spec.observation_size,)) if config.normalize_observations else None
+        )
+        self._scaler = RewardScaler(config.num_envs, gamma=config.gamma) if config.normalize_rewards else None
+        self.collector = RolloutCollector(
+            environments,
+            distribution,
+            self.buffer,
+            actions_rng,
+            adapter=self._adapter,
+            observation_normalizer=self.normalizer,
+            reward_scaler=self._scaler,
+        )
+        self.learner = Learner(self.backend, self._actor, self.collector, config, minibatch_rng, self.spec)
+        self.counters = Counters()
+        self._description = {  # what stays as it is
+            "network": None if self.backend.own_network is not None else self.spec.to_dict(),
+            "action_space": self._adapter.to_dict(),
+            "observation_space": environments.observation_mapping.to_dict(),
+            "env": environments.name,
+            "seed": seed,
+            "config": config.to_dict(),
+        }
+        self._whole = self._as_it_is(self.backend.state(), self.backend.weights())
+
+    def run(self, output: RunOutput | None = None, reporters: Sequence[Reporter] = ()) -> TrainResult:
+        """Collect, estimate, update, report; until one more rollout would exceed the steps asked for."""
+        config, counters = self.config, self.counters
+        sinks: list[Reporter] = [*([] if output is None else [output.metrics]), *reporters]
+        interrupted = False
+        path = None if output is None else output.directory.path
+        start = RunStart(self.environments.name, self.backend.name, self.seed, config, path, counters.steps)
+        began = time.perf_counter() - counters.wall_seconds
+        try:
+            with sigterm_interrupts():
+                for sink in sinks:
+                    sink.begin(start)
+                while counters.steps + config.rollout_size <= config.total_steps:
+                    remaining = 1.0 - counters.steps / config.total_steps
+                    counters.steps += self.collector.collect(self._actor)
+                    learned = self.learner.learn(remaining, counters.iterations)
+                    counters.iterations += 1
+                    counters.updates += len(learned.stats)
+                    counters.wall_seconds = time.perf_counter() - began
+                    state = self.backend.state()
+                    metrics = self._metrics(learned, state)
+                    counters.history.append(metrics)
+                    self._whole = self._as_it_is(state, learned.weights)
+                    for sink in sinks:
+                        sink.iteration(metrics)
+                    if output is not None:
+                        output.after_iteration(self._whole)
+                if output is not None:
+                    output.finished(self._whole)
+        except KeyboardInterrupt:
+            interrupted = True
+            if output is not None:
+                output.stopped(self._whole, counters.history)
+        except RunError as error:
+            if output is not None and not isinstance(error, OutputError):
+                error.args = (f"{error}; {output.failed(self._whole, counters.history, error)}",)
+            raise
+        finally:
+            for sink in sinks:
+                sink.close()
+            if self.backend.own_network is not None:  # the policy acts through it: no unfinished iteration may stay
+                self.backend.load_state(self._whole.policy.weights)
+        result = self._result(path, interrupted)
+        for sink in sinks:
+            sink.end(result)
+        return result
+
+    def _metrics(self, learned: Learned, state: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        """One line of ``metrics.jsonl``: the debug variables are means over the iteration's optimizer steps."""
+        counters, episodes, buffer = self.counters, self.collector.statistics, self.buffer
+        objective, stats = learned.objective, learned.stats
+        means = np.mean(np.array(stats), axis=0).tolist() if stats else [None] * len(UpdateStats._fields)
+        explained = float(explained_variance(buffer.values, buffer.returns, buffer.valid))
+        return {
+            "iteration": counters.iterations,
+            "steps": counters.steps,
+            "updates": counters.updates,
+            "episodes": episodes.episodes,
+            "seconds": round(counters.wall_seconds, 4),
+            "steps_per_second": round(counters.steps / counters.wall_seconds, 1),
+            "mean_return": episodes.mean_return,
+            "mean_length": episodes.mean_length,
+            "episode_returns": episodes.rollout_returns,
+            "learning_rate": learned.step.learning_rate,
+            "clip_range": objective.clip_range,
+            "entropy_coef": objective.entropy_coef,
+            **dict(zip(UpdateStats._fields, means, strict=True)),
+            **({} if objective.kl_coef else {"kl": None}),
+            "kl_coef": objective.kl_coef,
+            "kl_of_iteration": learned.divergence,
+            "explained_variance": explained if np.isfinite(explained) else None,
+            **self._digests(state)._asdict(),
+        }
+
+    def _digests(self, state: Mapping[str, NDArray[Any]]) -> Digests:
+        counters = self.counters
+        return digests(state, {"steps": counters.steps, "iterations": counters.iterations, "updates": counters.updates})
+
+    def _as_it_is(self, state: Mapping[str, NDArray[Any]], weights: Mapping[str, NDArray[Any]]) -> Whole:
+        """The run between two iterations: copies, so that an interrupt never leaves half an iteration in it."""
+        counters, statistics = self.counters, self.collector.statistics
+        policy = Policy(
+            self.spec,
+            weights,
+            self._adapter,
+            self.environments.observation_mapping,
+            None if self.normalizer is None else self.normalizer.state(),
+            network=self._actor if isinstance(self._actor, BackendActor) else None,
+        )
+        tensors = {**policy.tensors(), **state}
+        groups: list[tuple[str, Any]] = [(SCALER, self._scaler), (STATISTICS, statistics)]
+        for prefix, group in groups:
+            if group is not None:
+                tensors |= {prefix + name: array for name, array in group.state().items()}
+        description = {
+            **self._description,
+            "counters": {
+                "steps": counters.steps,
+                "iterations": counters.iterations,
+                "updates": counters.updates,
+                "episodes": statistics.episodes,
+            },
+            "learner": self.learner.state(),
+            "actions": self.collector.place(),
+        }
+        return Whole(RunState(tensors, self.collector.state(), description), policy, statistics.mean_return)
+
+    def restore(self, state: RunState, history: list[dict[str, Any]]) -> dict[int, str]:
+        """Go on from where a run was saved; by the index of each environment that could not be brought back, why.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not a state of such a run.
+        """
+        description, counters = state.description, self.counters
+        self.backend.load_state(state.of_backend())
+        self._actor.load(self.backend.weights())
+        for prefix, group in ((NORMALIZER, self.normalizer), (SCALER, self._scaler)):
+            if group is not None:
+                group.load_state(state.part(prefix))
+        known = description["counters"]
+        counters.steps, counters.iterations, counters.updates = (
+            int(known[name]) for name in ("steps", "iterations", "updates")
+        )
+        counters.history = history
+        counters.wall_seconds = float(history[-1]["seconds"]) if history else 0.0
+        self.collector.statistics.load_state(state.part(STATISTICS), int(known["episodes"]))
+        self.learner.load_state(description["learner"])
+        lost = self.collector.load_state(state.environments, description["actions"])
+        self._whole = self._as_it_is(self.backend.state(), self.backend.weights())
+        return lost
+
+    @property
+    def policy(self) -> Policy:
+        """That of the last whole iteration."""
+        return self._whole.policy
+
+    def _result(self, run_dir: Path | None, interrupted: bool) -> TrainResult:
+        whole = self._whole
+        counters = whole.state.description["counters"]
+        history = self.counters.history[: whole.state.iterations]
+        return TrainResult(
+            policy=whole.policy,
+            fingerprint=fingerprint(
+                whole.state.of_backend(), {name: counters[name] for name in ("steps", "iterations", "updates")}
+            ),
+            history=history,
+            run_dir=run_dir,
+            env=self.environments.name,
+            backend=self.backend.name,
+            seed=self.seed,
+            steps=counters["steps"],
+            iterations=counters["iterations"],
+            episodes=counters["episodes"],
+            mean_return=whole.mean_return,
+            wall_seconds=self.counters.wall_seconds,
+            interrupted=interrupted,
+        )

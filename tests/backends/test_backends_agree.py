@@ -1,0 +1,35 @@
+"""NumPy, torch and paddle agree on every property of `ppocore.testing.backends.properties`."""
+
+import numpy as np
+import pytest
+
+from ppocore.backend import Minibatch, Objective
+from ppocore.networks.spec import NetworkSpec
+from ppocore.registry import available_backends, backend_factory
+from ppocore.testing import check_backend
+from ppocore.testing.backends.properties import PROPERTIES
+
+EXAMPLES = 12
+FRAMEWORKS = [
+    pytest.param(name, marks=pytest.mark.skipif(available_backends()[name] is not None, reason="not installed"))
+    for name in ("torch", "paddle")
+]
+
+
+@pytest.mark.parametrize("checked", [p.name for p in PROPERTIES])
+@pytest.mark.parametrize("backend", FRAMEWORKS)
+def test_a_property_holds(backend, checked):
+    check_backend(backend, properties=[checked], max_examples=EXAMPLES).raise_if_failed()
+
+
+@pytest.mark.parametrize("precision", ["exact", "float32"])
+@pytest.mark.parametrize("backend", ["numpy", *FRAMEWORKS])
+def test_an_improbable_action_has_its_own_log_probability(backend, precision):
+    """Not one held at some smallest probability: logits of 0 and -120."""
+    spec = NetworkSpec(1, "categorical", 2, hidden_sizes=())
+    made = backend_factory(backend)(spec, precision=precision, adam_epsilon=1e-5, device="cpu")
+    zeros = {name: np.zeros(shape, np.float32) for name, shape in spec.shapes().items()}
+    made.load_state({**zeros, "actor.output.bias": np.float32([0.0, -120.0])})
+    dtype = np.float64 if precision == "exact" else np.float32
+    batch = Minibatch(np.ones((1, 1), dtype), np.array([1]), *(np.zeros(1, dtype) for _ in range(4)))
+    assert made.evaluate(batch, Objective(0.2)).log_prob.tolist() == [-120.0]

@@ -1,0 +1,169 @@
+"""Finding and making environments, and refusing what cannot be."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from support.environments import Faulty, HandedAside, SeedEcho, harmless, workers
+
+from ppocore.envs import make_environments
+from ppocore.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("environment_id", "meant"),
+    [
+        ("CartPole-v7", "CartPole-v1"),
+        ("cartpole-v1", "CartPole-v1"),
+        ("CartPol-v1", "CartPole-v1"),
+        ("CARTPOL-v1", "CartPole-v1"),
+        ("another-long-namespace/CartPole-v1", "CartPole-v1"),
+        ("Classic/CartPole-v1", "CartPole-v1"),
+        ("LunarLander-v2", "LunarLander-v3"),
+        ("phys2d/Cartpole-v1", "phys2d/CartPole-v1"),
+        ("ALE/Pong-v5", "package:Name-v0"),
+        ("not an id at all", "package:Name-v0"),
+        ("", "package:Name-v0"),
+    ],
+)
+def test_an_unknown_id_is_refused_with_what_may_be_meant(environment_id, meant):
+    with pytest.raises(UsageError) as caught:
+        make_environments(environment_id, 2, seed=0)
+    message = str(caught.value)
+    assert repr(environment_id) in message
+    assert meant in message.replace(repr(environment_id), "")
+    assert "\n" not in message
+
+
+def test_a_module_in_front_of_an_id():
+    with make_environments("gymnasium:CartPole-v1", 1, seed=0) as environments:
+        assert environments.name == "gymnasium:CartPole-v1"
+    with pytest.raises(UsageError, match=r"'no_such_module' .*cannot be imported"):
+        make_environments("no_such_module:CartPole-v1", 1, seed=0)
+
+
+def test_an_id_without_a_version_is_the_newest():
+    with make_environments("CartPole", 1, seed=0) as environments:
+        assert environments.name == "CartPole-v1"
+
+
+def test_an_old_version_is_used_with_one_warning():
+    with pytest.warns(UserWarning, match="CartPole-v0 is an old version.*CartPole-v1") as caught:
+        environments = make_environments("CartPole-v0", 2, seed=0)
+    assert environments.name == "CartPole-v0"
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch):
+    def needs_more():
+        raise gym.error.DependencyNotInstalled('Box2D is missing, run `pip install "gymnasium[box2d]"`')
+
+    monkeypatch.setitem(gym.registry, "Needs-v0", gym.envs.registration.EnvSpec("Needs-v0", needs_more))
+    with pytest.raises(UsageError, match=r"Needs-v0 needs a package .*gymnasium\[box2d\]"):
+        make_environments("Needs-v0", 1, seed=0)
+    spec = gym.envs.registration.EnvSpec("Needs-v0", "no_such_module:Env")
+    monkeypatch.setitem(gym.registry, "Needs-v0", spec)
+    with pytest.raises(UsageError, match=r"Needs-v0 needs a package .*no_such_module"):
+        make_environments("Needs-v0", 1, seed=0)
+
+
+def test_an_id_registered_here_reaches_the_workers(monkeypatch):
+    spec = gym.envs.registration.EnvSpec("Local-v0", SeedEcho, max_episode_steps=2)
+    monkeypatch.setitem(gym.registry, "Local-v0", spec)
+    with make_environments("Local-v0", 2, seed=0, vectorization="async") as environments:
+        environments.reset()
+        environments.step(np.full(2, 8))
+        assert environments.step(np.full(2, 8)).truncated.all()
+
+
+class Words(SeedEcho):
+    observation_space = gym.spaces.Dict(
+        {"heard": gym.spaces.Tuple([gym.spaces.Discrete(2), gym.spaces.Text(5)]), "seen": gym.spaces.Discrete(2)}
+    )
+
+
+class Numbered(SeedEcho):
+    observation_space = gym.spaces.Dict({0: gym.spaces.Discrete(2)})
+
+
+class Pair(SeedEcho):
+    action_space = gym.spaces.Tuple([gym.spaces.Discrete(2), gym.spaces.Discrete(3)])
+
+
+class WholeNumbers(SeedEcho):
+    action_space = gym.spaces.Box(0, 9, (2,), np.int64)
+
+
+def fails():
+    raise ZeroDivisionError("nothing to see")
+
+
+SHARED = SeedEcho()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"env": Words}, r"observation space Text\(.*\) at \['heard'\]\[1\] is not supported.*Box.*Dict.*leave it out"),
+        ({"env": Numbered}, r"observation space Dict\(0: Discrete\(2\)\) is not supported.*its keys strings"),
+        ({"env": Pair}, r"action space Tuple\(.*\) is not supported.*Discrete, MultiDiscrete, MultiBinary and Box"),
+        ({"env": WholeNumbers}, r"action space Box\(.*int64\) is not supported.*floating-point"),
+        ({"env": dict}, "dict returned {}, expected a new gymnasium.Env"),
+        ({"env": lambda: SHARED}, "the same environment twice"),
+        ({"env": lambda: HandedAside({})}, "pass the vector environment itself"),
+        ({"env": SHARED}, "expected an environment id, a callable that makes an environment"),
+        ({"env": None}, "env is None, expected an environment id"),
+        ({"env": fails}, "fails could not be made: ZeroDivisionError: nothing to see"),
+        ({"env_kwargs": {"no_such": 1}}, "CartPole-v1 could not be made: TypeError: .*no_such"),
+        ({"num_envs": 0}, "num_envs is 0"),
+        ({"seed": -1}, "the seed is -1"),
+        ({"vectorization": "threads"}, "vectorization is 'threads', expected one of sync, async, vector"),
+        ({"env": SeedEcho, "vectorization": "vector"}, "needs an environment id"),
+        ({"env": "Pendulum-v1", "vectorization": "vector"}, "Pendulum-v1 has no vectorized implementation"),
+        ({"env": HandedAside({}), "num_envs": 3}, "num_envs is 3, but the vector environment holds 2"),
+        ({"env": HandedAside({}), "env_kwargs": {"a": 1}}, "env_kwargs cannot be passed"),
+    ],
+)
+def test_wrong_use_is_refused_in_one_sentence(arguments, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        make_environments(**{"env": "CartPole-v1", "num_envs": 2, "seed": 0, **arguments})
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_is_left_when_a_worker_cannot_make_its_environment():
+    parent = os.getpid()
+
+    def make():
+        if os.getpid() != parent:
+            os._exit(7)
+        return SeedEcho()
+
+    with pytest.raises(UsageError, match="make could not be made: a worker process ended") as caught:
+        make_environments(make, 2, seed=0, vectorization="async")
+    assert not workers(), caught  # which keeps what was made alive: nothing is left to the garbage collector
+
+
+def test_nothing_is_left_when_a_space_is_refused():
+    with pytest.raises(UsageError, match="action space Tuple") as caught:
+        make_environments(Pair, 2, seed=0, vectorization="async")
+    assert not workers(), caught
+
+
+@pytest.mark.parametrize(
+    ("env", "name"),
+    [
+        (SeedEcho, "SeedEcho"),
+        (lambda: gym.make("CartPole-v1"), "CartPole-v1"),
+        (lambda: SeedEcho(), "SeedEcho"),
+        (functools.partial(Faulty, harmless), "Faulty"),
+    ],
+)
+def test_names(env, name):
+    with make_environments(env, 2, seed=0) as environments:
+        assert environments.name == name
+        assert environments.num_envs == 2
