@@ -22,7 +22,7 @@ from pathlib import Path
 from ppocore import Policy, PPOConfig, train
 from ppocore.errors import UsageError
 from ppocore.files.names import run_files
-from ppocore.runs.state import RunState
+from ppocore.runs.state import encode_checkpoint, read_checkpoint
 
 
 def damaged(content: bytes, flips: int, seed: int) -> Iterator[tuple[str, bytes]]:
@@ -56,7 +56,7 @@ def policy(path: Path) -> bytes:
 
 def run(path: Path) -> bytes:
     """A run file's contents, as a file of its own."""
-    return RunState.read(path).encode()
+    return encode_checkpoint(read_checkpoint(path))
 
 
 def main() -> int:

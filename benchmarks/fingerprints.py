@@ -52,7 +52,7 @@ SHARED = {
 CARTPOLE, PENDULUM = "CartPole-v1", "Pendulum-v1"
 ENTROPY = {"entropy_coef": 0.005}
 SQUASHED, BETA = {"continuous_policy": "squashed_gaussian"}, {"continuous_policy": "beta"}
-UNCLIPPED = {"objective": "none", "desired_kl": 0.01, "anneal_learning_rate": False}
+UNCLIPPED = {"objective": "none", "adaptive_lr_kl": 0.01, "anneal_learning_rate": False}
 SEPARATE = {
     "separate_optimizers": True,
     "critic_learning_rate": 3e-3,
@@ -88,7 +88,7 @@ CASES = {
     "masked": Case(taxi, "Taxi, masks, Discrete observations", {"learning_rate": 3e-3}),
     "squashed": Case(PENDULUM, "Pendulum-v1, squashed Gaussian", {**SQUASHED, **ENTROPY}, PENDULUM),
     "beta": Case(PENDULUM, "Pendulum-v1, Beta", {**BETA, **ENTROPY}, PENDULUM),
-    "kl": Case(CARTPOLE, "CartPole-v1, adaptive KL penalty", {"objective": "kl", "kl_target": 0.01}, CARTPOLE),
+    "kl": Case(CARTPOLE, "CartPole-v1, adaptive KL penalty", {"objective": "kl", "kl_penalty_target": 0.01}, CARTPOLE),
     "both": Case(PENDULUM, "Pendulum-v1, Beta, clip and KL penalty", {**BETA, "objective": "clip+kl"}, PENDULUM),
     "no_clip": Case(CARTPOLE, "CartPole-v1, no clip, rate adapted to KL", UNCLIPPED, CARTPOLE),
     "separate": Case(PENDULUM, "Pendulum-v1, separate optimizers, dual clip, advantages anew", SEPARATE, PENDULUM),

@@ -44,7 +44,7 @@ TASKS = {
         SMALL.replace(
             normalize_observations=True,
             normalize_rewards=True,
-            desired_kl=0.01,
+            adaptive_lr_kl=0.01,
             anneal_learning_rate=False,
             continuous_policy="beta",
         ),
@@ -53,23 +53,23 @@ TASKS = {
 EVERY, KEEP = 3, 2
 
 
-def go(directory: Path, env: str, config: PPOConfig, backend: str) -> None:
+def go(directory: Path, env: str, config: PPOConfig, runtime: dict[str, str]) -> None:
     """Begin the run, or go on with it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a run that was never saved
         if (directory / "config.json").exists():
             resume(directory)
         else:
-            train(env, config, backend=backend, seed=3, run_dir=directory, checkpoint_every=EVERY, keep=KEEP)
+            train(env, config, runtime=runtime, seed=3, run_dir=directory, checkpoint_every=EVERY, keep=KEEP)
 
 
-def in_a_fork(directory: Path, env: str, config: PPOConfig, backend: str, seconds: float | None) -> bool:
+def in_a_fork(directory: Path, env: str, config: PPOConfig, runtime: dict[str, str], seconds: float | None) -> bool:
     """Run in a process of its own and kill it after some time; whether it came to its end."""
     child = os.fork()
     if child == 0:
         os.setsid()
         try:
-            go(directory, env, config, backend)
+            go(directory, env, config, runtime)
         except BaseException as error:
             print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
             os._exit(1)
@@ -121,17 +121,17 @@ def what_it_is(directory: Path) -> dict[str, Any]:
 def kill_often(backend: str, task: str, vectorization: str, kills: int, seed: int, work: Path) -> dict[str, Any]:
     """Kill runs of one kind until there were enough kills, and hold every finished one against the whole run."""
     env, config = TASKS[task]
-    config = config.replace(vectorization=vectorization)
+    runtime = {"backend": backend, "vectorization": vectorization}
     draw = random.Random(f"{backend} {task} {vectorization} {seed}")
     name = f"{backend}-{task}-{vectorization}"
     began = time.perf_counter()
-    in_a_fork(work / f"{name}-whole", env, config, backend, None)
+    in_a_fork(work / f"{name}-whole", env, config, runtime, None)
     longest = 25 * (time.perf_counter() - began) / (config.total_steps // config.rollout_size)
     whole = what_it_is(work / f"{name}-whole")
     killed, differing = 0, set[str]()
     for number in itertools.count(1):
         directory = work / f"{name}-{number}"
-        while not in_a_fork(directory, env, config, backend, draw.uniform(0.0, longest) if killed < kills else None):
+        while not in_a_fork(directory, env, config, runtime, draw.uniform(0.0, longest) if killed < kills else None):
             killed += 1
         found = what_it_is(directory)
         differing |= {key for key in whole if found[key] != whole[key]}

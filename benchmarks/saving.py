@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from ppocore import train
-from ppocore.runs.checkpoints import Checkpoints, Saving
+from ppocore.runs.checkpoints import Checkpoints
+from ppocore.runs.configuration import Saving
 from ppocore.training.trainer import Trainer
 
 
@@ -51,7 +52,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    copies, saves = Timed(Trainer, "_as_it_is"), Timed(Checkpoints, "offer")
+    copies, saves = Timed(Trainer, "_take_snapshot"), Timed(Checkpoints, "offer")
     end = Timed(Checkpoints, "end")
     rows = []
     print("| run | seconds | copies | in them | run files | in them | share |\n|---|---:|---:|---:|---:|---:|---:|")

@@ -42,10 +42,11 @@ def run_ppocore(steps: int, seed: int, backend: str, precision: str, vectorizati
     from ppocore.registry import backend_factory
 
     backend_factory(backend)  # imports the framework, which the others' clocks do not cover either
-    config = PPOConfig(**SETTINGS, total_steps=steps, precision=precision, vectorization=vectorization)
+    config = PPOConfig(**SETTINGS, total_steps=steps, precision=precision)
+    runtime = {"backend": backend, "vectorization": vectorization}
     with tempfile.TemporaryDirectory() as directory:
         began = time.perf_counter()
-        result = train("CartPole-v1", config, backend=backend, seed=seed, run_dir=Path(directory) / "run")
+        result = train("CartPole-v1", config, runtime=runtime, seed=seed, run_dir=Path(directory) / "run")
         return result.steps, time.perf_counter() - began
 
 

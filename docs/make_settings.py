@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from ppocore import PPOConfig
+from ppocore import PPOConfig, Runtime
 from ppocore.presets import PRESETS
 
 TARGET = Path(__file__).with_name("settings.md")
@@ -23,13 +23,20 @@ def page() -> str:
         "| setting | default | meaning | source of the default |",
         "|---|---|---|---|",
     ]
-    for field in dataclasses.fields(PPOConfig):
-        row = (f"`{field.name}`", f"`{_shown(field.default)}`", field.metadata["help"], field.metadata["source"])
-        lines.append("| " + " | ".join(row) + " |")
+    lines += _rows(PPOConfig)
     lines += [
         "",
         "*37 details*: Huang et al., *The 37 Implementation Details of Proximal Policy Optimization*, ICLR Blog",
         "Track, 2022; *core 6* is the sixth of its core details.",
+        "",
+        "## Runtime",
+        "",
+        "How a run is computed, which does not decide its result: fields of `ppocore.Runtime`, given as",
+        "`train(runtime=...)` or as options, and free to change when a run is resumed.",
+        "",
+        "| setting | default | meaning | see |",
+        "|---|---|---|---|",
+        *_rows(Runtime),
         "",
         "## Presets",
         "",
@@ -43,6 +50,15 @@ def page() -> str:
         cells = [f"`{_shown(changes[name])}`" if name in changes else "" for changes in PRESETS.values()]
         lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _rows(settings: type[PPOConfig] | type[Runtime]) -> list[str]:
+    """One row for each field."""
+    rows = []
+    for field in dataclasses.fields(settings):
+        row = (f"`{field.name}`", f"`{_shown(field.default)}`", field.metadata["help"], field.metadata["source"])
+        rows.append("| " + " | ".join(row) + " |")
+    return rows
 
 
 def _shown(value: Any) -> str:

@@ -23,12 +23,16 @@ from ppocore.normalize import ObservationNormalizer, RewardScaler, RunningMeanSt
 if TYPE_CHECKING:
     from ppocore.api import resume, train
     from ppocore.config import PPOConfig
+    from ppocore.evaluation import evaluate
     from ppocore.policy import Policy
+    from ppocore.presets import preset
     from ppocore.registry import available_backends, register_backend
+    from ppocore.training.callbacks import Callback, Run
     from ppocore.training.result import TrainResult
     from ppocore.training.rollout import RolloutBuffer
+    from ppocore.training.runtime import Runtime
 
-__version__ = "0.1.0"
+from ppocore.files.version import VERSION as __version__
 
 # In a checkout, backends/ and envs/ stand beside this folder; installed, they lie inside it.
 _checkout = Path(__file__).resolve().parent.parent
@@ -36,21 +40,26 @@ if (_checkout / "pyproject.toml").is_file() and (_checkout / "backends").is_dir(
     __path__.append(str(_checkout))
 
 __all__ = [
+    "Callback",
     "ObservationNormalizer",
     "PPOConfig",
     "Policy",
     "RewardScaler",
     "RolloutBuffer",
+    "Run",
     "RunningMeanStd",
+    "Runtime",
     "TrainResult",
     "__version__",
     "available_backends",
     "discounted_returns",
+    "evaluate",
     "explained_variance",
     "gae",
     "lambda_returns",
     "n_step_returns",
     "normalize",
+    "preset",
     "register_backend",
     "resume",
     "successor_values",
@@ -60,6 +69,11 @@ __all__ = [
 ]
 
 _HOME = {
+    "Callback": "training.callbacks",
+    "Run": "training.callbacks",
+    "Runtime": "training.runtime",
+    "evaluate": "evaluation",
+    "preset": "presets",
     "PPOConfig": "config",
     "Policy": "policy",
     "RolloutBuffer": "training.rollout",

@@ -1,9 +1,9 @@
-"""Beginning a run, and going on with one: what it is made of is made here, and let go of."""
+"""``train`` and ``resume``: make the parts of a run, open its directory, run it, and release both."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -16,17 +16,20 @@ from threadpoolctl import threadpool_limits
 from ppocore.backend import BackendFactory
 from ppocore.config import PPOConfig
 from ppocore.envs import make_environments
-from ppocore.errors import UsageError
+from ppocore.errors import UsageError, warn
 from ppocore.evaluation import evaluate
+from ppocore.policy import Policy
 from ppocore.presets import preset
 from ppocore.registry import backend_factory
-from ppocore.reporting import Reporter
-from ppocore.reporting.jsonl import keep_lines, read_lines
-from ppocore.runs.checkpoints import Saving
+from ppocore.reporting import Reporter, reporter_callbacks
+from ppocore.reporting.jsonl import MetricsFile, keep_lines, read_lines
+from ppocore.runs.configuration import RunConfiguration, Saving, runtime_as_json
 from ppocore.runs.directory import RunDirectory, environment_of, read_configuration, saying_what_cannot_be_written
-from ppocore.runs.saver import RunOutput, warn
-from ppocore.runs.state import RunState
+from ppocore.runs.saver import Evaluation, Saver
+from ppocore.training.callbacks import Callback, Run, as_callbacks
 from ppocore.training.result import TrainResult
+from ppocore.training.runtime import Runtime
+from ppocore.training.snapshot import Snapshot
 from ppocore.training.trainer import Trainer
 
 Environment = str | Callable[[], Any] | Any
@@ -36,10 +39,12 @@ def train(
     env: Environment,
     config: PPOConfig | None = None,
     *,
-    backend: str | BackendFactory = "numpy",
+    backend: str | BackendFactory | None = None,
     seed: int = 0,
-    device: str = "cpu",
+    device: str | None = None,
+    runtime: Runtime | Mapping[str, Any] | None = None,
     run_dir: str | PathLike[str] | None = None,
+    callbacks: Sequence[Callback | Callable[[Run], Any]] = (),
     reporters: Sequence[Reporter] = (),
     env_kwargs: dict[str, Any] | None = None,
     checkpoint_every: int = 50,
@@ -50,27 +55,35 @@ def train(
 
     Args:
         env: an environment's id, a callable that makes one environment, or a Gymnasium ``VectorEnv``.
-        config: the settings; by default those known to work for the environment (`ppocore.presets`).
+        config: the settings; by default the environment's preset (`ppocore.presets`).
         backend: a backend's name, or what makes one: a class, or a backend around a network of your own such as
-            ``TorchBackend(network=...)``.
+            ``TorchBackend(network=...)``; by default the runtime's, ``numpy``.
         seed: every random number of the run derives from it.
-        device: where the backend computes, ``cpu`` or ``cuda``.
-        run_dir: a new directory for the configuration, ``metrics.jsonl``, the run files and the policy; None writes
+        device: where the backend computes, ``cpu`` or ``cuda``; by default the runtime's, ``cpu``.
+        runtime: how the run is computed, which does not decide its result: a `ppocore.Runtime`, or a dict of those of
+            its fields that are not the default.
+        run_dir: a new directory for the configuration, ``metrics.jsonl``, the checkpoints and the policy; None writes
             nothing.
-        reporters: told of the start, of every iteration and of the end; see `ppocore.reporting`.
+        callbacks: `ppocore.Callback` instances, or functions that take the `ppocore.Run` after every iteration. What
+            one raises ends the run, after its last whole iteration has been saved.
+        reporters: see `ppocore.reporting`. One that raises is left out with a warning, and the run goes on.
         env_kwargs: arguments for making the environment.
-        checkpoint_every: iterations from one run file to the next, and about a minute at most; 0 for one at the end
+        checkpoint_every: iterations from one checkpoint to the next, and about a minute at most; 0 for one at the end
             alone.
-        keep: how many run files are kept, beside the best.
-        evaluate_episodes: tell the best by that many evaluated episodes, at every run file; 0: by the mean return of
-            the last 100 training episodes.
+        keep: how many checkpoints are kept, beside the best.
+        evaluate_episodes: rank checkpoints by the mean return of that many evaluated episodes; 0: by the mean return
+            of the last 100 training episodes.
 
     Returns:
-        The result.  After Ctrl-C or SIGTERM it is that of the last whole iteration, with ``interrupted`` set.
+        The result. After Ctrl-C or SIGTERM it is that of the last whole iteration, with ``interrupted`` set; where a
+        callback stopped the run, with its ``stop_reason``.
 
     Raises:
-        UsageError: (a `ValueError`) a setting, environment or backend that cannot be run; nothing was written.
+        UsageError: (a `ValueError`) a setting, environment, backend, callback or reporter that cannot be used; nothing
+            was written.
         RunError: the run began and could not go on; what it had is saved in ``run_dir``.
+        Exception: whatever a callback or a backend raised, after the last whole iteration was saved in ``run_dir``; a
+            note on the exception says how to resume.
     """
     if isinstance(seed, bool) or not hasattr(seed, "__index__"):
         raise TypeError(f"seed={seed!r} must be an integer")
@@ -80,25 +93,30 @@ def train(
     saving = Saving(checkpoint_every, keep, evaluate_episodes)
     if saving.evaluate_episodes and isinstance(env, VectorEnv):
         raise UsageError("evaluate_episodes needs an environment's id or a callable, not a VectorEnv: leave it out")
-    with _trainer(env, config, backend, int(seed), device, env_kwargs) as trainer:
+    observers = [*reporter_callbacks(reporters), *as_callbacks(callbacks)]
+    computed = Runtime().updated(runtime, backend, device)
+    with _trainer(env, config, int(seed), computed, env_kwargs) as trainer:
         if run_dir is None:
-            return trainer.run(None, reporters)
+            return trainer.run(observers)
         with RunDirectory.create(run_dir) as directory:
-            kind = "id" if isinstance(env, str) else "vector" if isinstance(env, VectorEnv) else "callable"
             directory.write_configuration(
-                {
-                    "env": trainer.environments.name,
-                    "env_given_as": kind,
-                    "env_kwargs": env_kwargs if _is_json(env_kwargs) else "not JSON",
-                    "backend": trainer.backend.name,
-                    "own_network": trainer.backend.own_network is not None,
-                    "device": device,
-                    "seed": int(seed),
-                    "config": config.to_dict(),
-                    "saving": {"every": saving.every, "keep": saving.keep, "evaluate_episodes": evaluate_episodes},
-                }
+                RunConfiguration(
+                    env=trainer.environments.name,
+                    env_given_as="id"
+                    if isinstance(env, str)
+                    else "vector"
+                    if isinstance(env, VectorEnv)
+                    else "callable",
+                    env_kwargs=env_kwargs if _is_json(env_kwargs) else "not JSON",
+                    seed=int(seed),
+                    config=config,
+                    runtime=runtime_as_json(computed, trainer.backend.name),
+                    own_network=trainer.backend.own_network is not None,
+                    saving=saving,
+                )
             )
-            return trainer.run(_output(trainer, directory, saving, env, env_kwargs), reporters)
+            writers = _writers(directory, saving, lambda policy: _mean_return(policy, env, saving, seed, env_kwargs))
+            return trainer.run([*writers, *observers], directory.path)
 
 
 def resume(
@@ -106,121 +124,120 @@ def resume(
     *,
     backend: str | BackendFactory | None = None,
     device: str | None = None,
+    runtime: Runtime | Mapping[str, Any] | None = None,
     steps: int | None = None,
     env: Environment | None = None,
     env_kwargs: dict[str, Any] | None = None,
     restart_episodes: bool = False,
     checkpoint_every: int | None = None,
     keep: int | None = None,
+    callbacks: Sequence[Callback | Callable[[Run], Any]] = (),
     reporters: Sequence[Reporter] = (),
 ) -> TrainResult:
-    """Go on with a run where its newest whole run file left it; it ends as if it had never been interrupted.
+    """Resume a run from its newest checkpoint; it ends as if it had never been interrupted.
 
-    A run that was never saved begins anew, which comes to the same.  One that has ended gives its result again.
+    A run that was never saved is trained from its beginning, which comes to the same. One that has ended gives its
+    result again.
 
     Args:
         run_dir: the run's directory.
         backend: another one than before; the run is the same with any.
         device: another one than before.
+        runtime: another runtime than before, or a dict of those of its fields that change.
         steps: another ``total_steps``.
-        env: what the environments are made of, where it was not an id; the same as before.
+        env: what makes the environments, where it was not an id; the same as before.
         env_kwargs: other arguments for making the environment.
-        restart_episodes: where an environment cannot be brought back to where it stood, begin its next episode; the run
-            is then not the one that it would have been.
-        checkpoint_every: another number of iterations from one run file to the next.
-        keep: another number of run files to keep.
+        restart_episodes: where an environment cannot be restored, begin its next episode; the run is then not the one
+            that it would have been.
+        checkpoint_every: another number of iterations from one checkpoint to the next.
+        keep: another number of checkpoints to keep.
+        callbacks: as in `train`.
         reporters: as in `train`.
 
     Raises:
         UsageError: no such run, one that another process writes, files that are damaged, environments that cannot be
-            brought back; nothing was changed.
-        RunError: as in `train`.
+            restored; nothing was changed.
+        RunError, Exception: as in `train`.
     """
     path = Path(run_dir)
-    known = read_configuration(path)
-    try:
-        config = PPOConfig.from_dict(known["config"])
-        if steps is not None:
-            config = config.replace(total_steps=steps)
-        old = Saving(**known.get("saving", {}))
-        saving = Saving(
-            old.every if checkpoint_every is None else checkpoint_every,
-            old.keep if keep is None else keep,
-            old.evaluate_episodes,
-        )
-        seed, recorded = int(known["seed"]), str(known.get("backend", "numpy"))
-    except TypeError as error:
-        raise UsageError(f"the configuration of {path} cannot be read: {error}") from error
-    if backend is None and known.get("own_network"):
-        raise UsageError(f"the run in {path} trains a network of your own: pass backend=, made around that network")
-    made_of = _environment(path, known, env)
-    if env_kwargs is None:
-        env_kwargs = known.get("env_kwargs")
-        if not isinstance(env_kwargs, dict | None):
+    observers = [*reporter_callbacks(reporters), *as_callbacks(callbacks)]
+    with RunDirectory.reopen(path) as directory:
+        recorded = read_configuration(path)
+        config = recorded.config if steps is None else recorded.config.replace(total_steps=steps)
+        saving = recorded.saving.replace(every=checkpoint_every, keep=keep)
+        if backend is None and recorded.own_network:
+            raise UsageError(f"the run in {path} trains a network of your own: pass backend=, made around that network")
+        maker = _environment(path, recorded, env)
+        kwargs = recorded.env_kwargs if env_kwargs is None else env_kwargs
+        if isinstance(kwargs, str):
             raise UsageError(
                 f"the environments of {path} were made with arguments that JSON cannot hold: pass env_kwargs="
             )
-    chosen = recorded if backend is None else backend
-    where = str(known.get("device", "cpu")) if device is None else device
-    with _trainer(made_of, config, chosen, seed, where, env_kwargs) as trainer, RunDirectory.reopen(path) as directory:
-        with saying_what_cannot_be_written(path):
-            state = directory.newest(warn)
-            if state is None:
-                warn(f"the run in {path} was never saved: it begins anew")
-                keep_lines(directory.metrics_path, 0)
-            else:
-                _check(state, config, seed, trainer, path)
-                _restore(trainer, state, directory, restart_episodes)
-            directory.forget_policy()
-        if config.to_dict() != known["config"] or trainer.backend.name != recorded:
-            going_on = {"steps": 0 if state is None else state.steps, "backend": trainer.backend.name}
-            known |= {"config": config.to_dict(), "continued": [*known.get("continued", []), going_on]}
-            directory.write_configuration(known)
-        return trainer.run(_output(trainer, directory, saving, made_of, env_kwargs, state), reporters)
+        computed = recorded.recorded_runtime().updated(runtime, backend, device)
+        with _trainer(maker, config, recorded.seed, computed, kwargs) as trainer:
+            with saying_what_cannot_be_written(path):
+                snapshot = directory.newest()
+                if snapshot is None:
+                    warn(f"the run in {path} was never saved: it is trained from its beginning")
+                    keep_lines(directory.metrics_path, 0)
+                else:
+                    _check(snapshot, config, recorded.seed, trainer, path)
+                    _restore(trainer, snapshot, directory, restart_episodes)
+                directory.forget_policy()
+            _record_changes(directory, recorded, config, runtime_as_json(computed, trainer.backend.name), snapshot)
+            writers = _writers(
+                directory,
+                saving,
+                lambda policy: _mean_return(policy, maker, saving, recorded.seed, kwargs),
+                snapshot,
+            )
+            return trainer.run([*writers, *observers], path)
 
 
 @contextmanager
 def _trainer(
-    env: Environment,
-    config: PPOConfig,
-    backend: str | BackendFactory,
-    seed: int,
-    device: str,
-    env_kwargs: dict[str, Any] | None,
+    env: Environment, config: PPOConfig, seed: int, runtime: Runtime, env_kwargs: dict[str, Any] | None
 ) -> Iterator[Trainer]:
-    """The parts of a run, and its environments closed in the end."""
-    factory = backend_factory(backend) if isinstance(backend, str) else backend
+    """Make the parts of a run, and close its environments in the end."""
+    factory = backend_factory(runtime.backend) if isinstance(runtime.backend, str) else runtime.backend
     environments = make_environments(
         env,
         config.num_envs,
         seed=seed,
-        vectorization=config.vectorization,
+        vectorization=runtime.vectorization,
         env_kwargs=env_kwargs,
-        timeout=config.env_timeout,
+        timeout=runtime.env_timeout,
     )
     # What is not finite is found and named where it arises; NumPy's warnings would only precede the sentence.
-    with environments, threadpool_limits(limits=config.threads, user_api="blas"), np.errstate(all="ignore"):
-        trainer = Trainer(environments, config, factory, seed, device)
-        with trainer.backend.using_threads(config.threads):
+    with environments, threadpool_limits(limits=runtime.threads, user_api="blas"), np.errstate(all="ignore"):
+        trainer = Trainer(environments, config, factory, seed, runtime.device)
+        with trainer.backend.using_threads(runtime.threads):
             yield trainer
 
 
-def _output(
-    trainer: Trainer,
+def _writers(
     directory: RunDirectory,
     saving: Saving,
-    env: Environment,
-    env_kwargs: dict[str, Any] | None,
-    state: RunState | None = None,
-) -> RunOutput:
-    def evaluated() -> float:
-        result = evaluate(
-            trainer.policy, env, episodes=saving.evaluate_episodes, seed=trainer.seed, env_kwargs=env_kwargs
-        )
-        return float(result.summary()["mean_return"])
-
+    mean_return: Callable[[Policy], float],
+    resumed: Snapshot | None = None,
+) -> list[Callback]:
+    """Return the callbacks that write a run, in their order: a checkpoint relies on the metrics before it."""
     with saying_what_cannot_be_written(directory.path):
-        return RunOutput(directory, saving, evaluated, state)
+        metrics = MetricsFile(directory.metrics_path)
+        evaluation = Evaluation(mean_return, saving.every) if saving.evaluate_episodes else None
+        saver = Saver(directory, saving, durable=metrics.sync, evaluation=evaluation, resumed=resumed)
+    return [metrics, *([] if evaluation is None else [evaluation]), saver]
+
+
+def _mean_return(
+    policy: Policy, env: Environment, saving: Saving, seed: int, env_kwargs: dict[str, Any] | None
+) -> float:
+    result = evaluate(policy, env, episodes=saving.evaluate_episodes, seed=seed, env_kwargs=env_kwargs)
+    return float(result.summary()["mean_return"])
+
+
+def _given_as(env: Environment) -> str:
+    return "id" if isinstance(env, str) else "vector" if isinstance(env, VectorEnv) else "callable"
 
 
 def _is_json(value: Any) -> bool:
@@ -230,66 +247,87 @@ def _is_json(value: Any) -> bool:
         return False
 
 
-def _environment(path: Path, known: dict[str, Any], env: Environment | None) -> Environment:
-    """What the environments of a run are made of again."""
+def _environment(path: Path, recorded: RunConfiguration, env: Environment | None) -> Environment:
+    """Return what makes the environments of a run again."""
     if env is not None:
         return env
-    name = str(known["env"])
-    if known.get("env_given_as", "id") != "id":
+    if recorded.env_given_as != "id":
         raise UsageError(
-            f"the environments of {path} were made by {name}, which a file cannot hold: call "
+            f"the environments of {path} were made by {recorded.env}, which a file cannot hold: call "
             f"ppocore.resume({str(path)!r}, env=...) with it"
         )
     return environment_of(path)
 
 
-def _check(state: RunState, config: PPOConfig, seed: int, trainer: Trainer, path: Path) -> None:
-    """Whether a run file is of this run."""
-    held = state.config().replace(total_steps=config.total_steps)
-    if held != config or state.description["seed"] != seed:
+def _record_changes(
+    directory: RunDirectory,
+    recorded: RunConfiguration,
+    config: PPOConfig,
+    runtime: dict[str, Any],
+    snapshot: Snapshot | None,
+) -> None:
+    """Write the configuration again where something is another than before."""
+    if config == recorded.config and runtime == runtime_as_json(
+        recorded.recorded_runtime(), recorded.runtime["backend"]
+    ):
+        return
+    entry = {"steps": 0 if snapshot is None else snapshot.steps, "backend": runtime["backend"]}
+    directory.write_configuration(
+        RunConfiguration(
+            **{**vars(recorded), "config": config, "runtime": runtime, "resumed": [*recorded.resumed, entry]}
+        )
+    )
+
+
+def _check(snapshot: Snapshot, config: PPOConfig, seed: int, trainer: Trainer, path: Path) -> None:
+    """Refuse a checkpoint of another run."""
+    before = snapshot.config()
+    held = before.replace(total_steps=config.total_steps)
+    if held != config or snapshot.description["seed"] != seed:
         settings, others = config.to_dict(), held.to_dict()
         changed = [name for name in settings if settings[name] != others[name]] or ["seed"]
         raise UsageError(
-            f"{changed[0]} in {path}'s config.json is not what its run file says: put it back, or train a new run"
+            f"{changed[0]} in {path}'s config.json is not what its checkpoint says: put it back, or train a new run"
         )
-    if state.description["env"] != trainer.environments.name:
+    if snapshot.description["env"] != trainer.environments.name:
         raise UsageError(
-            f"the run in {path} is of {state.description['env']}, the environments given are "
+            f"the run in {path} is of {snapshot.description['env']}, the environments given are "
             f"{trainer.environments.name}: give those of the run"
         )
-    if state.steps > config.total_steps:
+    if snapshot.steps > config.total_steps:
         raise UsageError(
-            f"the run in {path} has taken {state.steps} steps already, more than steps={config.total_steps}: give more"
+            f"the run in {path} has taken {snapshot.steps} steps already, more than steps={config.total_steps}: give "
+            "more"
         )
-    before = state.config()
     if before.total_steps != config.total_steps and config.anneals:
         warn(
-            f"{config.anneals[0]} is over the whole run: going on to {config.total_steps} instead of "
+            f"{config.anneals[0]} is over the whole run: resumed to {config.total_steps} instead of "
             f"{before.total_steps} steps, it is not the run that would have been trained for as many from its beginning"
         )
 
 
-def _restore(trainer: Trainer, state: RunState, directory: RunDirectory, restart_episodes: bool) -> None:
-    # What the metrics hold beyond the run file is of iterations that will be made again.
+def _restore(trainer: Trainer, snapshot: Snapshot, directory: RunDirectory, restart_episodes: bool) -> None:
+    """Restore the trainer, its environments and its metrics from a checkpoint."""
     path = directory.path
-    history, missing = read_lines(directory.metrics_path, state.iterations)
+    # What the metrics hold beyond the checkpoint is of iterations that will be made again.
+    history, missing = read_lines(directory.metrics_path, snapshot.iterations)
     try:
-        lost = trainer.restore(state, history)
+        lost = trainer.restore(snapshot, history)
     except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"the run file of {path} is not one of such a run: {error}") from error
+        raise UsageError(f"the checkpoint of {path} is not one of such a run: {error}") from error
     if lost:
         index = min(lost)
-        what = (
-            f"environment {index} cannot be brought back to where it stood ({lost[index]})"
+        which = (
+            f"environment {index} cannot be restored ({lost[index]})"
             if len(lost) == 1
-            else f"environments {', '.join(map(str, lost))} cannot be brought back to where they stood ({lost[index]})"
+            else f"environments {', '.join(map(str, lost))} cannot be restored ({lost[index]})"
         )
         if not restart_episodes:
             raise UsageError(
-                f"{what}: the run in {path} cannot be continued as it would have gone on; to begin their next episodes "
+                f"{which}: the run in {path} cannot be resumed as it would have gone on; to begin their next episodes "
                 "instead, which gives another run, pass --restart-episodes"
             )
-        warn(f"{what}: their next episodes begin instead, and the run is not the one that it would have been")
+        warn(f"{which}: their next episodes begin instead, and the run is not the one that it would have been")
     if missing:
         warn(f"metrics.jsonl lacks {len(missing)} iterations, the first of them {missing[0]}: the run itself is whole")
-    keep_lines(directory.metrics_path, state.iterations)
+    keep_lines(directory.metrics_path, snapshot.iterations)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import numbers
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from ppocore.advantages.estimators import ESTIMATORS
 from ppocore.errors import UsageError
 from ppocore.spaces.actions import CONTINUOUS_POLICIES
-from ppocore.validation import check_types, contradictions, require
 
 PRECISIONS = ("exact", "float32")
 ACTIVATIONS = ("tanh", "relu")
-VECTORIZATIONS = ("sync", "async", "vector")
 OBJECTIVES = ("clip", "kl", "clip+kl", "none")
 ADVANTAGE_SCOPES = ("minibatch", "rollout")
 
@@ -21,8 +22,8 @@ _DETAILS = "37 details"  # "The 37 Implementation Details of PPO" (Huang et al.,
 _PAPER = "arXiv:1707.06347"
 
 
-def _setting(default: Any, help: str, source: str) -> Any:
-    """A dataclass field that carries its own documentation."""
+def setting(default: Any, help: str, source: str) -> Any:
+    """Make a dataclass field that carries its own documentation."""
     return field(default=default, metadata={"help": help, "source": source})
 
 
@@ -38,140 +39,127 @@ class PPOConfig:
         TypeError: a value of the wrong type.
     """
 
-    total_steps: int = _setting(
+    total_steps: int = setting(
         500_000, "environment steps of the run; it ends before a rollout that would exceed them", _DETAILS
     )
-    num_envs: int = _setting(8, "environments stepped side by side", _DETAILS + ", core 1")
-    num_steps: int = _setting(128, "steps of each environment in one rollout", _DETAILS + ", core 1")
-    update_epochs: int = _setting(4, "passes over each rollout", _DETAILS + ", core 6")
-    minibatch_size: int = _setting(256, "most samples in one optimizer step", _DETAILS + ", core 6")
-    learning_rate: float = _setting(2.5e-4, "Adam's step size", _DETAILS + ", core 3")
-    anneal_learning_rate: bool = _setting(
+    num_envs: int = setting(8, "environments stepped side by side", _DETAILS + ", core 1")
+    num_steps: int = setting(128, "steps of each environment in one rollout", _DETAILS + ", core 1")
+    update_epochs: int = setting(4, "passes over each rollout", _DETAILS + ", core 6")
+    minibatch_size: int = setting(256, "most samples in one optimizer step", _DETAILS + ", core 6")
+    learning_rate: float = setting(2.5e-4, "Adam's step size", _DETAILS + ", core 3")
+    anneal_learning_rate: bool = setting(
         True, "lower the learning rate linearly to 0 over the run", _DETAILS + ", core 4"
     )
-    critic_learning_rate: float | None = _setting(
+    critic_learning_rate: float | None = setting(
         None, "the critic's step size, annealed or adapted alike (none: the learning rate)", "Spinning Up"
     )
-    separate_optimizers: bool = _setting(
+    separate_optimizers: bool = setting(
         False,
         "an optimizer each for actor and critic: gradients clipped apart, and target_kl stops the actor alone",
         "Spinning Up",
     )
-    desired_kl: float | None = _setting(
+    adaptive_lr_kl: float | None = setting(
         None,
         "adapt the learning rate: / 1.5 after an iteration that moved the policy by more than twice this KL "
         "divergence, * 1.5 after less than half (none: do not)",
         "arXiv:1707.02286, RSL-RL",
     )
-    adam_epsilon: float = _setting(1e-5, "Adam's epsilon", _DETAILS + ", core 3")
-    gamma: float = _setting(0.99, "discount factor", _PAPER + ", table 3")
-    gae_lambda: float = _setting(0.95, "lambda of generalized advantage estimation and of V-trace", "arXiv:1506.02438")
-    advantage_estimator: str = _setting(
+    adam_epsilon: float = setting(1e-5, "Adam's epsilon", _DETAILS + ", core 3")
+    gamma: float = setting(0.99, "discount factor", _PAPER + ", table 3")
+    gae_lambda: float = setting(0.95, "lambda of generalized advantage estimation and of V-trace", "arXiv:1506.02438")
+    advantage_estimator: str = setting(
         "gae", "advantages: gae, monte_carlo (returns minus values), n_step, td or vtrace", "arXiv:1506.02438"
     )
-    n_step: int = _setting(5, "rewards summed by the n_step estimator", "arXiv:1602.01783")
-    value_target: str = _setting(
+    n_step: int = setting(5, "rewards summed by the n_step estimator", "arXiv:1602.01783")
+    value_target: str = setting(
         "same", "what the value is trained on: the returns of an estimator (same: of the advantages')", _DETAILS
     )
-    recompute_advantages: bool = _setting(
+    recompute_advantages: bool = setting(
         False,
         "estimate advantages anew before each epoch, with the values of the moment",
         "arXiv:2006.05990, section 3.5",
     )
-    objective: str = _setting(
+    objective: str = setting(
         "clip", "surrogate: clip; kl (a penalty); clip+kl (both); none (the ratio alone)", _PAPER + ", sections 3 and 4"
     )
-    clip_range: float = _setting(0.2, "epsilon of the clipped surrogate: how far the ratio may move from 1", _PAPER)
-    anneal_clip_range: bool = _setting(False, "lower the clip range linearly to 0 over the run", _PAPER + ", table 5")
-    dual_clip: float | None = _setting(
+    clip_range: float = setting(0.2, "epsilon of the clipped surrogate: how far the ratio may move from 1", _PAPER)
+    anneal_clip_range: bool = setting(False, "lower the clip range linearly to 0 over the run", _PAPER + ", table 5")
+    dual_clip: float | None = setting(
         None,
         "least multiple of a negative advantage that the surrogate may be, above 1 (none: any)",
         "arXiv:1912.09729",
     )
-    kl_coef: float = _setting(1.0, "weight of the KL penalty, at first if kl_target is given", _PAPER + ", section 4")
-    kl_target: float | None = _setting(
+    kl_coef: float = setting(
+        1.0, "weight of the KL penalty, at first if kl_penalty_target is given", _PAPER + ", section 4"
+    )
+    kl_penalty_target: float | None = setting(
         None,
         "adapt kl_coef: halve it after an iteration that moved the policy by less than 2/3 of this KL divergence, "
         "double it after more than 3/2 (none: fixed)",
         _PAPER + ", section 4",
     )
-    value_clip_range: float | None = _setting(
+    value_clip_range: float | None = setting(
         None, "how far the value may move from the rollout's (none: no value clipping)", _DETAILS + ", core 9"
     )
-    entropy_coef: float = _setting(0.01, "weight of the entropy bonus", _PAPER + ", table 5")
-    anneal_entropy_coef: bool = _setting(
-        False, "lower the entropy bonus linearly to 0 over the run", "arXiv:1602.01783"
-    )
-    entropy_decay: float = _setting(
+    entropy_coef: float = setting(0.01, "weight of the entropy bonus", _PAPER + ", table 5")
+    anneal_entropy_coef: bool = setting(False, "lower the entropy bonus linearly to 0 over the run", "arXiv:1602.01783")
+    entropy_decay: float = setting(
         1.0, "multiply the weight of the entropy bonus by this after every iteration", "XinJingHao PPO-Continuous"
     )
-    value_coef: float = _setting(
+    value_coef: float = setting(
         0.5, "weight of the value loss, which is half the mean squared error", _DETAILS + ", core 10"
     )
-    max_grad_norm: float | None = _setting(
+    max_grad_norm: float | None = setting(
         0.5, "largest global norm of the gradient (none: no clipping)", _DETAILS + ", core 11"
     )
-    target_kl: float | None = _setting(
+    target_kl: float | None = setting(
         None, "stop an iteration's updates once approx_kl exceeds this (none: never)", "Spinning Up"
     )
-    critic_l2_coef: float = _setting(
+    critic_l2_coef: float = setting(
         0.0, "weight of the sum of the critic's squared weights in the loss", "XinJingHao PPO-Continuous"
     )
-    normalize_advantages: bool = _setting(True, "advantages to mean 0 and standard deviation 1", _DETAILS + ", core 7")
-    advantage_scope: str = _setting(
+    normalize_advantages: bool = setting(True, "advantages to mean 0 and standard deviation 1", _DETAILS + ", core 7")
+    advantage_scope: str = setting(
         "minibatch", "what advantages are normalized over: each minibatch, or the rollout", _DETAILS + ", core 7"
     )
-    normalize_observations: bool = _setting(
+    normalize_observations: bool = setting(
         False, "observations to running mean 0 and variance 1, clipped to +-10", _DETAILS + ", continuous 5-6"
     )
-    normalize_rewards: bool = _setting(
+    normalize_rewards: bool = setting(
         False,
         "divide rewards by the running standard deviation of discounted returns, clipped to +-10",
         _DETAILS + ", continuous 7-8",
     )
-    hidden_sizes: tuple[int, ...] = _setting((64, 64), "units of each hidden layer", _DETAILS)
-    activation: str = _setting("tanh", "activation of the hidden layers: tanh or relu", _DETAILS)
-    shared_trunk: bool = _setting(False, "one network with two heads instead of two networks", _DETAILS + ", core 13")
-    continuous_policy: str = _setting(
+    hidden_sizes: tuple[int, ...] = setting((64, 64), "units of each hidden layer", _DETAILS)
+    activation: str = setting("tanh", "activation of the hidden layers: tanh or relu", _DETAILS)
+    shared_trunk: bool = setting(False, "one network with two heads instead of two networks", _DETAILS + ", core 13")
+    continuous_policy: str = setting(
         "gaussian",
         "for Box actions: gaussian (clipped to the bounds), squashed_gaussian (by tanh), or beta",
         _DETAILS + ", continuous 1; arXiv:1801.01290; Chou et al. 2017",
     )
-    log_std_init: float = _setting(
+    log_std_init: float = setting(
         0.0, "initial log standard deviation of a Gaussian policy", _DETAILS + ", continuous 2"
     )
-    learn_log_std: bool = _setting(
+    learn_log_std: bool = setting(
         True, "train the log standard deviation (no: it stays as it is)", _DETAILS + ", continuous 2"
     )
-    precision: str = _setting(
+    precision: str = setting(
         "exact",
         "exact: compute in float64, keep float32, the same bits on every backend; float32: faster",
         "docs/exact-runs.md",
-    )
-    vectorization: str = _setting(
-        "sync",
-        "sync: one process; async: a process per environment; vector: the environment's own vector form",
-        "Gymnasium's make_vec",
-    )
-    env_timeout: float | None = _setting(
-        None,
-        "seconds that a step or a reset of the environments may take before the run ends (none: any)",
-        "docs/resuming.md",
-    )
-    threads: int = _setting(
-        1, "threads of the linear algebra library; 1 is fastest for small networks", "docs/performance.md"
     )
 
     def __post_init__(self) -> None:
         """Check each field alone, then the fields together."""
         check_types(self)
-        for name in ("num_envs", "num_steps", "update_epochs", "minibatch_size", "total_steps", "threads", "n_step"):
+        for name in ("num_envs", "num_steps", "update_epochs", "minibatch_size", "total_steps", "n_step"):
             require(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("gamma", "gae_lambda"):
             require(self, name, 0.0 <= getattr(self, name) <= 1.0, "between 0 and 1")
         for name in ("learning_rate", "adam_epsilon", "clip_range"):
             require(self, name, getattr(self, name) > 0.0, "greater than 0")
-        optional = "value_clip_range max_grad_norm target_kl critic_learning_rate desired_kl kl_target env_timeout"
+        optional = "value_clip_range max_grad_norm target_kl critic_learning_rate adaptive_lr_kl kl_penalty_target"
         for name in optional.split():
             value = getattr(self, name)
             require(self, name, value is None or value > 0.0, "greater than 0, or none")
@@ -184,7 +172,6 @@ class PPOConfig:
         for name, choices in (
             ("precision", PRECISIONS),
             ("activation", ACTIVATIONS),
-            ("vectorization", VECTORIZATIONS),
             ("continuous_policy", CONTINUOUS_POLICIES),
             ("objective", OBJECTIVES),
             ("advantage_scope", ADVANTAGE_SCOPES),
@@ -192,7 +179,7 @@ class PPOConfig:
             ("value_target", ("same", *ESTIMATORS)),
         ):
             require(self, name, getattr(self, name) in choices, "one of " + ", ".join(choices))
-        for holds, sentence in contradictions(self):
+        for holds, sentence in _contradictions(self):
             if holds:
                 raise UsageError(sentence)
         if self.minibatch_size > self.rollout_size:
@@ -239,3 +226,90 @@ class PPOConfig:
     def from_dict(cls, settings: dict[str, Any]) -> PPOConfig:
         """The inverse of `to_dict`; unknown names are a `UsageError`."""
         return cls().replace(**settings)
+
+
+def _contradictions(config: PPOConfig) -> list[tuple[bool, str]]:
+    """Settings that cannot hold together, each with the sentence that says which to change."""
+    penalised = "kl" in config.objective
+    apart = {
+        "critic_learning_rate": config.critic_learning_rate is not None,
+        "separate_optimizers": config.separate_optimizers,
+        "critic_l2_coef": config.critic_l2_coef > 0.0,
+    }
+    return [
+        (
+            config.adaptive_lr_kl is not None and config.anneal_learning_rate,
+            f"adaptive_lr_kl={config.adaptive_lr_kl} adapts the learning rate and anneal_learning_rate=True lowers it: "
+            "set anneal_learning_rate to False, or adaptive_lr_kl to none",
+        ),
+        (
+            config.kl_penalty_target is not None and not penalised,
+            f"kl_penalty_target={config.kl_penalty_target} adapts a KL penalty but objective={config.objective} has "
+            "none: set objective to kl or clip+kl, or kl_penalty_target to none",
+        ),
+        (
+            penalised and config.kl_coef == 0.0,
+            f"objective={config.objective} has a KL penalty and kl_coef=0.0 switches it off: raise kl_coef, or set "
+            "objective to clip or none",
+        ),
+        (
+            config.dual_clip is not None and "clip" not in config.objective,
+            f"dual_clip={config.dual_clip} bounds a clipped surrogate but objective={config.objective} has none: set "
+            "objective to clip or clip+kl, or dual_clip to none",
+        ),
+        (
+            config.anneal_entropy_coef and config.entropy_decay < 1.0,
+            f"anneal_entropy_coef=True and entropy_decay={config.entropy_decay} both lower the entropy bonus: choose "
+            "one of them",
+        ),
+        *(
+            (
+                config.shared_trunk and given,
+                f"{name}={getattr(config, name)} needs a critic of its own and shared_trunk=True leaves it none: set "
+                f"shared_trunk to False, or leave {name} out",
+            )
+            for name, given in apart.items()
+        ),
+    ]
+
+
+def require(config: Any, name: str, holds: bool, rule: str) -> None:
+    """Refuse a setting that breaks its ``rule``."""
+    if not holds:
+        raise UsageError(f"{name}={getattr(config, name)!r} is out of range: it must be {rule}")
+
+
+def check_types(config: Any) -> None:
+    """Numbers of the right kind; integers are turned into floats, and lists of sizes into tuples."""
+    for spec in dataclasses.fields(config):
+        value, kind = getattr(config, spec.name), str(spec.type)
+        if value is None and "None" in kind:
+            continue
+        if kind.startswith("tuple"):
+            one = _is_integer(value) or not isinstance(value, Iterable)
+            sizes = (value,) if one else tuple(value)
+            if not all(_is_integer(size) for size in sizes):
+                raise TypeError(f"{spec.name}={value!r} must be a sequence of integers")
+            object.__setattr__(config, spec.name, tuple(int(size) for size in sizes))
+        elif kind == "int":
+            if not _is_integer(value):
+                raise TypeError(f"{spec.name}={value!r} must be an integer")
+            object.__setattr__(config, spec.name, int(value))
+        elif kind.startswith("float"):
+            if not isinstance(value, numbers.Real) or isinstance(value, bool):
+                raise TypeError(f"{spec.name}={value!r} must be a number")
+            try:
+                number = float(value)
+            except OverflowError:
+                number = math.inf
+            if not math.isfinite(number):
+                raise UsageError(f"{spec.name}={value!r} must be finite")
+            object.__setattr__(config, spec.name, number)
+        elif kind == "bool" and not isinstance(value, bool):
+            raise TypeError(f"{spec.name}={value!r} must be True or False")
+        elif kind == "str" and not isinstance(value, str):
+            raise TypeError(f"{spec.name}={value!r} must be a string")
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

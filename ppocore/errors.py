@@ -7,6 +7,7 @@ with status 1.  Functions that take arrays raise plain `ValueError` and `TypeErr
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 
@@ -37,7 +38,13 @@ class EnvironmentFault(RunError, ValueError):
 class NonFiniteError(RunError, ValueError):
     """The loss or a gradient is not finite; the update was not applied.
 
-    ``bundle``, where there is one, is what `ppocore replay` repeats it from.
+    ``failed_update``, where it is known, is what the step can be repeated from
+    (`ppocore.training.failed_update.FailedUpdate`).
     """
 
-    bundle: Any = None
+    failed_update: Any = None
+
+
+def warn(sentence: str) -> None:
+    """Warn, by a `RunWarning`, of something that does not end the run."""
+    warnings.warn(sentence, RunWarning, stacklevel=3)

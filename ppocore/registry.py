@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -66,9 +67,7 @@ def backend_factory(name: str) -> BackendFactory:
     """
     known = available_backends()
     if name not in known:
-        close = get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise UsageError(f"there is no backend {name!r}{hint} (there are: {', '.join(known)})")
+        raise UsageError(f"there is no backend {name!r}{closest(name, known)} (there are: {', '.join(known)})")
     if known[name] is not None:
         raise MissingBackendError(f"backend {name!r} cannot be used: {known[name]}")
     if name in _registered:
@@ -102,5 +101,15 @@ def _missing(name: str) -> str | None:
 
 
 def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
-    found = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
-    return {point.name: point for point in found if point.name not in BUILT_IN}
+    return {name: point for name, point in entry_points(ENTRY_POINT_GROUP).items() if name not in BUILT_IN}
+
+
+def entry_points(group: str) -> dict[str, importlib.metadata.EntryPoint]:
+    """Return what installed packages offer in an entry-point group, by name."""
+    return {point.name: point for point in importlib.metadata.entry_points(group=group)}
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean ...?" for the name that comes closest, or nothing."""
+    close = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

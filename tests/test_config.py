@@ -16,12 +16,12 @@ from ppocore.presets import PRESETS, preset
 from ppocore.training.schedules import annealed, constant, linear
 
 FIELDS = {field.name: field for field in dataclasses.fields(PPOConfig)}
-COUNTS = ["total_steps", "num_envs", "num_steps", "update_epochs", "minibatch_size", "threads", "n_step"]
+COUNTS = ["total_steps", "num_envs", "num_steps", "update_epochs", "minibatch_size", "n_step"]
 POSITIVE = ["learning_rate", "adam_epsilon", "clip_range"]
-OPTIONAL = ["value_clip_range", "max_grad_norm", "target_kl", "critic_learning_rate", "env_timeout"]
+OPTIONAL = ["value_clip_range", "max_grad_norm", "target_kl", "critic_learning_rate"]
 COEFFICIENTS = ["entropy_coef", "value_coef", "kl_coef", "critic_l2_coef"]
 FRACTIONS = ["gamma", "gae_lambda"]
-OTHERS = ["hidden_sizes", "log_std_init", "desired_kl", "kl_target", "dual_clip", "entropy_decay"]
+OTHERS = ["hidden_sizes", "log_std_init", "adaptive_lr_kl", "kl_penalty_target", "dual_clip", "entropy_decay"]
 SWITCHES = [
     "anneal_learning_rate",
     "anneal_clip_range",
@@ -43,7 +43,6 @@ CHOICES = {
     "value_target": ["same", *ESTIMATORS],
     "activation": ["tanh", "relu"],
     "precision": ["exact", "float32"],
-    "vectorization": ["sync", "async", "vector"],
 }
 NUMBERS = [*POSITIVE, *OPTIONAL, *COEFFICIENTS, *FRACTIONS, *OTHERS[1:]]
 
@@ -59,7 +58,7 @@ OUT_OF_RANGE = [
     *(("log_std_init", bad) for bad in (20.5, -21.0)),
     *(("dual_clip", bad) for bad in (1.0, 0.5, -3.0)),
     *(("entropy_decay", bad) for bad in (0.0, 1.0 + 1e-9, -0.5)),
-    *((name, bad) for name in ("desired_kl", "kl_target") for bad in (0.0, -0.01)),
+    *((name, bad) for name in ("adaptive_lr_kl", "kl_penalty_target") for bad in (0.0, -0.01)),
 ]
 ACCEPTED = [
     *((name, 1.0) for name in FRACTIONS),
@@ -97,9 +96,9 @@ def test_the_lists_of_this_file_cover_every_field():
 
 
 CONTRADICTIONS = [
-    ({"desired_kl": 0.01}, "anneal_learning_rate"),
-    ({"kl_target": 0.01}, "objective"),
-    ({"kl_target": 0.01, "objective": "none"}, "objective"),
+    ({"adaptive_lr_kl": 0.01}, "anneal_learning_rate"),
+    ({"kl_penalty_target": 0.01}, "objective"),
+    ({"kl_penalty_target": 0.01, "objective": "none"}, "objective"),
     ({"kl_coef": 0.0, "objective": "kl"}, "kl_coef"),
     ({"dual_clip": 3.0, "objective": "kl"}, "dual_clip"),
     ({"dual_clip": 3.0, "objective": "none"}, "dual_clip"),
@@ -119,16 +118,16 @@ def test_settings_that_contradict_each_other_are_refused_in_one_sentence(setting
     assert all(name in sentence for name in settings if name != "shared_trunk")
     assert "\n" not in sentence
     for name in settings:  # each of them alone is no contradiction, or the sentence would name the wrong setting
-        if name not in ("desired_kl", "kl_target", "shared_trunk"):
+        if name not in ("adaptive_lr_kl", "kl_penalty_target", "shared_trunk"):
             PPOConfig(**{name: settings[name]})
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        {"desired_kl": 0.01, "anneal_learning_rate": False},
-        {"kl_target": 0.01, "objective": "kl"},
-        {"dual_clip": 3.0, "objective": "clip+kl", "kl_target": 0.01},
+        {"adaptive_lr_kl": 0.01, "anneal_learning_rate": False},
+        {"kl_penalty_target": 0.01, "objective": "kl"},
+        {"dual_clip": 3.0, "objective": "clip+kl", "kl_penalty_target": 0.01},
         {"separate_optimizers": True, "critic_learning_rate": 1e-3, "critic_l2_coef": 1e-3},
     ],
 )

@@ -10,6 +10,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLIC = {
+    "Callback",
+    "Run",
+    "Runtime",
+    "evaluate",
+    "preset",
     "ObservationNormalizer",
     "PPOConfig",
     "Policy",

@@ -16,7 +16,6 @@ CONFIG = PPOConfig(
     total_steps=1000 * 200,
     num_envs=4,
     num_steps=16,
-    vectorization="async",
     update_epochs=10,
     minibatch_size=64,
     learning_rate=1e-4,

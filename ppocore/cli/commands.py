@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ppocore.cli.settings import given
 from ppocore.config import PPOConfig
 from ppocore.errors import UsageError
+from ppocore.training.runtime import Runtime
 
 if TYPE_CHECKING:
+    from ppocore.reporting import Reporter
     from ppocore.training.result import TrainResult
 
 DONE, FAILED = 0, 1
@@ -21,64 +23,70 @@ def train(options: argparse.Namespace) -> int:
     """``ppocore train``."""
     from ppocore.api import train as run
     from ppocore.presets import preset_changes
-    from ppocore.reporting.console import ConsoleReporter
-    from ppocore.runs.checkpoints import Saving
+    from ppocore.runs.configuration import Saving
     from ppocore.runs.directory import RunDirectory
 
-    saving = Saving()
-    names = {f.name for f in dataclasses.fields(PPOConfig)}
-    given = {name: value for name, value in vars(options).items() if name in names}
+    saving = Saving().replace(every=options.checkpoint_every, keep=options.keep)
+    chosen = {name: getattr(options, name) for name in vars(PPOConfig()) if hasattr(options, name)}
     changes = preset_changes(options.env)
+    reporters = _reporters(options)
     try:
-        config = PPOConfig(**{**changes, **given})
+        config = PPOConfig(**{**changes, **chosen})
+        runtime = Runtime(**given(options, Runtime))
     except TypeError as error:
         raise UsageError(str(error)) from error
     run_dir = options.run_dir or RunDirectory.unused("runs", f"{options.env}-{options.backend}-s{options.seed}")
     if not options.quiet:
-        _show_settings(options.env, changes, given)
+        _show_settings(options.env, changes, chosen)
     result = run(
         options.env,
         config,
-        backend=options.backend,
-        device=options.device,
+        runtime=runtime,
         seed=options.seed,
         run_dir=run_dir,
-        checkpoint_every=saving.every if options.checkpoint_every is None else options.checkpoint_every,
-        keep=saving.keep if options.keep is None else options.keep,
+        checkpoint_every=saving.every,
+        keep=saving.keep,
         evaluate_episodes=options.evaluate_episodes,
-        reporters=[] if options.quiet else [ConsoleReporter()],
+        reporters=reporters,
     )
     return _outcome(options, result)
 
 
 def resume(options: argparse.Namespace) -> int:
     """``ppocore resume``."""
-    from ppocore.api import resume as go_on
-    from ppocore.reporting.console import ConsoleReporter
+    from ppocore.api import resume as resume_run
 
-    result = go_on(
+    result = resume_run(
         options.path,
-        backend=options.backend,
-        device=options.device,
+        runtime=given(options, Runtime),
         steps=options.total_steps,
         env=options.env,
         restart_episodes=options.restart_episodes,
         checkpoint_every=options.checkpoint_every,
         keep=options.keep,
-        reporters=[] if options.quiet else [ConsoleReporter()],
+        reporters=_reporters(options),
     )
     return _outcome(options, result)
 
 
+def _reporters(options: argparse.Namespace) -> list[Reporter]:
+    """Make the reporters that were asked for; the console's without a word of it."""
+    from ppocore.reporting import make_reporters
+
+    if options.quiet and options.report:
+        raise UsageError("--quiet shows nothing and --report shows the run: leave one of them out")
+    return [] if options.quiet else make_reporters(options.report or ["console"])
+
+
 def _outcome(options: argparse.Namespace, result: TrainResult) -> int:
-    """What a run that was begun or gone on with came to."""
+    """Print the result of a run, and return the exit status."""
     if options.json:
         print(json.dumps(result.summary()))
     elif options.quiet:
         print(result.fingerprint)
     if result.interrupted:
         print(
-            f"ppocore {options.command}: interrupted after {result.steps} steps: the run is saved; go on with: "
+            f"ppocore {options.command}: interrupted after {result.steps} steps: the run is saved; resume with: "
             f"ppocore resume {result.run_dir}",
             file=sys.stderr,
         )
@@ -88,17 +96,17 @@ def _outcome(options: argparse.Namespace, result: TrainResult) -> int:
 
 def replay(options: argparse.Namespace) -> int:
     """``ppocore replay``."""
-    from ppocore.runs.replay import Bundle, replay_lines
-    from ppocore.runs.replay import replay as make_again
+    from ppocore.runs.replay import read_bundle, replay_lines
+    from ppocore.runs.replay import replay as replay_update
 
-    bundle = Bundle.read(options.path)
-    outcome = make_again(bundle)
+    failed = read_bundle(options.path)
+    outcome = replay_update(failed)
     if options.json:
         first = outcome.first
         print(
             json.dumps(
                 {
-                    "update": bundle.update,
+                    "update": failed.update,
                     "reproduced": outcome.error is not None,
                     "error": outcome.error,
                     "first": None if first is None else first.name,
@@ -107,7 +115,7 @@ def replay(options: argparse.Namespace) -> int:
             )
         )
     else:
-        print("\n".join(replay_lines(bundle, outcome)))
+        print("\n".join(replay_lines(failed, outcome)))
     return DONE
 
 

@@ -8,11 +8,13 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from ppocore import __version__
 from ppocore.cli import commands
 from ppocore.cli.commands import FAILED
 from ppocore.cli.settings import WRONG_USE, Parser, add_settings, whole_number
+from ppocore.config import PPOConfig
 from ppocore.errors import RunError, RunWarning, UsageError
+from ppocore.files.version import VERSION
+from ppocore.training.runtime import Runtime
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_USE
     except RunError as error:
         print(f"ppocore {options.command}: the run failed: {error}", file=sys.stderr)
+        return FAILED
+    except (SystemExit, Exception) as error:
+        saved = getattr(error, "__notes__", [])
+        if not saved:  # not of a run, or nothing was saved: the traceback is all there is
+            raise
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        print(f"ppocore {options.command}: the run failed: {reason}; {saved[-1]}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print(f"ppocore {options.command}: interrupted", file=sys.stderr)
@@ -47,7 +56,7 @@ def _plainly(command: str, otherwise: Any) -> Any:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="ppocore", description="Proximal policy optimization; the backend plugs in.")
-    parser.add_argument("--version", action="version", version=f"ppocore {__version__}")
+    parser.add_argument("--version", action="version", version=f"ppocore {VERSION}")
     subcommands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     train = subcommands.add_parser(
@@ -69,9 +78,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="tell the best run file by N evaluated episodes; 0: by the training return (0)",
     )
-    train.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    _add_reporting(train)
     _add_json(train)
-    add_settings(train.add_argument_group("settings (PPOConfig)"))
+    add_settings(train.add_argument_group("settings (PPOConfig)"), PPOConfig)
+    _add_runtime(train)
     train.set_defaults(run=commands.train)
 
     resume = subcommands.add_parser(
@@ -80,8 +90,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Go on with a run where its newest run file left it, to the fingerprint that it would have had.",
     )
     resume.add_argument("path", metavar="RUN", help="run directory")
-    resume.add_argument("--backend", metavar="NAME", help="another backend than the one before")
-    resume.add_argument("--device", metavar="NAME", help="where the backend computes: cpu or cuda")
+    resume.add_argument(
+        "--backend", default=argparse.SUPPRESS, metavar="NAME", help="another backend than the one before"
+    )
+    resume.add_argument(
+        "--device", default=argparse.SUPPRESS, metavar="NAME", help="where the backend computes: cpu or cuda"
+    )
     resume.add_argument("--steps", dest="total_steps", type=whole_number, metavar="N", help="another total_steps")
     resume.add_argument("--env", metavar="ENV", help="the environment's id, where its name alone is not trusted")
     resume.add_argument(
@@ -90,8 +104,9 @@ def _parser() -> argparse.ArgumentParser:
         help="where an environment cannot be brought back, begin its next episode: another run than it would have been",
     )
     _add_saving(resume)
-    resume.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    _add_reporting(resume)
     _add_json(resume)
+    _add_runtime(resume)
     resume.set_defaults(run=commands.resume)
 
     evaluate = subcommands.add_parser("evaluate", help="run a trained policy", description="Run a trained policy.")
@@ -186,6 +201,21 @@ def _add_saving(parser: argparse.ArgumentParser) -> None:
         help="iterations between run files; 0: none before the end (50, or a minute)",
     )
     parser.add_argument("--keep", type=int, metavar="N", help="run files to keep, beside the best (3)")
+
+
+def _add_reporting(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--report",
+        nargs="+",
+        metavar="NAME",
+        help="reporters by name; others than console come with packages (console)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+
+
+def _add_runtime(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("runtime (how it is computed, which does not decide the result)")
+    add_settings(group, Runtime, leave_out=("backend", "device"))
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from ppocore.config import PPOConfig
+from ppocore.training.runtime import Runtime
 
 WRONG_USE = 2
 
@@ -34,9 +36,11 @@ class Parser(argparse.ArgumentParser):
         return actions
 
 
-def add_settings(group: Any) -> None:
-    """One option for every field of PPOConfig; an option that is not given does not appear in the result."""
-    for setting in dataclasses.fields(PPOConfig):
+def add_settings(group: Any, settings: type[PPOConfig] | type[Runtime], leave_out: Sequence[str] = ()) -> None:
+    """Add an option for every field of a dataclass of settings; one that is not given is not in the result."""
+    for setting in dataclasses.fields(settings):
+        if setting.name in leave_out:
+            continue
         kind, flags = str(setting.type), ["--" + setting.name.replace("_", "-")]
         if setting.name == "total_steps":
             flags.insert(0, "--steps")
@@ -79,3 +83,9 @@ def _or_none(parse: Any) -> Any:
 
     parse_or_none.__name__ = f"{parse.__name__} or none"
     return parse_or_none
+
+
+def given(options: argparse.Namespace, settings: type[PPOConfig] | type[Runtime]) -> dict[str, Any]:
+    """Return the fields of a dataclass of settings that were given as options."""
+    names = {field.name for field in dataclasses.fields(settings)}
+    return {name: value for name, value in vars(options).items() if name in names}

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ppocore import __version__
 from ppocore.distributions.base import MASKED
 from ppocore.errors import UsageError
 from ppocore.export.graph import Graph
 from ppocore.export.verify import check, input_name
 from ppocore.files.atomic import write_atomically
+from ppocore.files.version import VERSION
 from ppocore.policy import Policy
 
 Array = NDArray[Any]
@@ -88,7 +88,7 @@ def _model(policy: Policy, with_mask: bool) -> bytes:
     action = graph.reshape(_action(graph, policy, masked), (-1, *shape))
     graph.output("action", action, fields.get("dtype", "int64"), shape)
     graph.output("parameters", parameters, np.float64, (policy.spec.distribution().parameter_size,))
-    return graph.encode("ppocore", __version__, f"a {policy.spec.action_kind} policy", OPSET, IR_VERSION)
+    return graph.encode("ppocore", VERSION, f"a {policy.spec.action_kind} policy", OPSET, IR_VERSION)
 
 
 def _observations(graph: Graph, policy: Policy) -> str:

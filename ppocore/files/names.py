@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ppocore.files.tensors import Format
 
-RUN_FORMAT = Format("ppocore-run", "run file", (1,))
+RUN_FORMAT = Format("ppocore-run", "checkpoint", (1, 2))
 BEST_FILE = "best.safetensors"
 _NAME = re.compile(r"run-(\d{12,})\.safetensors")
 

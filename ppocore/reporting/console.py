@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from ppocore.reporting import RunStart
+    from ppocore.reporting.base import RunStart
     from ppocore.training.result import TrainResult
 
 
@@ -69,6 +69,8 @@ class ConsoleReporter:
     def end(self, result: TrainResult) -> None:
         """Say how the run went."""
         how = "interrupted after" if result.interrupted else "done:"
+        if result.stop_reason is not None:
+            how = f"stopped ({result.stop_reason}) after"
         self._write(
             f"{how} {result.steps:,} steps, {result.episodes:,} episodes in {result.wall_seconds:.1f} s "
             f"({result.steps / max(result.wall_seconds, 1e-9):,.0f} steps/s)"

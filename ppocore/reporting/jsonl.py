@@ -4,47 +4,42 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ppocore.errors import warn
 from ppocore.files.atomic import write_atomically
-
-if TYPE_CHECKING:
-    from ppocore.reporting import RunStart
-    from ppocore.training.result import TrainResult
+from ppocore.training.callbacks import Callback, Run
 
 
-class MetricsFile:
-    """Appends each iteration's metrics as a line, at once, so that it can be followed while the run goes on.
+class MetricsFile(Callback):
+    """Append each iteration's metrics as a line, at once, so that the file can be followed while the run goes on.
 
-    A line that cannot be written, on a full disk, is kept and written with the next one.
+    A line that cannot be written, on a full disk, is kept and written with the next one, after one warning.
 
     Args:
         path: of the file; what it holds stays.
-        warn: told, in a sentence, when lines cannot be written; once, until they can again.
     """
 
-    def __init__(self, path: Path, warn: Callable[[str], None]) -> None:
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (held for the run; closed by `close`)
-        self._path, self._warn = path, warn
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (held for the run; closed by `on_end`)
+        self._path = path
         self._end = self._file.tell()  # of the last whole line
         self._pending: list[bytes] = []
         self._failing = False
+        self._lost: OSError | None = None  # what kept lines from being written when the file was closed
 
-    def begin(self, start: RunStart) -> None:
-        """Nothing: the configuration has a file of its own."""
-
-    def iteration(self, metrics: dict[str, Any]) -> None:
+    def on_iteration(self, run: Run) -> None:
         """Write one line."""
-        self._pending.append(_line(metrics))
+        self._pending.append(_line(run.metrics))
         while self._pending:
             try:
                 self._write(self._pending[0])
             except OSError as error:
                 if not self._failing:
                     reason = error.strerror or error
-                    self._warn(f"{self._path.name} could not be written ({reason}): its lines are kept until it can be")
+                    warn(f"{self._path.name} could not be written ({reason}): its lines are kept until it can be")
                 self._failing = True
                 return
             self._failing = False
@@ -66,17 +61,30 @@ class MetricsFile:
         Raises:
             OSError: they cannot be written.
         """
+        if self._file.closed:
+            if self._lost is not None:
+                raise self._lost
+            return
         while self._pending:
             self._write(self._pending[0])
             self._pending.pop(0)
         os.fsync(self._file.fileno())
 
-    def close(self) -> None:
-        """Close the file."""
+    def on_end(self, run: Run, error: BaseException | None) -> None:
+        """Close the file; of a run that ended early it keeps the lines of whole iterations, each once."""
+        try:
+            self.sync()
+        except OSError as lost:
+            self._lost = lost
         self._file.close()
-
-    def end(self, result: TrainResult) -> None:
-        """Nothing: the last line says it all."""
+        if error is None and run.complete and self._lost is None:
+            return
+        try:
+            keep_lines(self._path, run.snapshot.iterations, run.history)
+            self._lost = None
+        except OSError as lost:
+            self._lost = lost
+            warn(f"{self._path.name} could not be written ({lost.strerror or lost})")
 
 
 def read_lines(path: Path, iterations: int) -> tuple[list[dict[str, Any]], list[int]]:

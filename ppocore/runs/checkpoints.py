@@ -1,55 +1,31 @@
-"""When a run is saved, which of its files are kept, and which was the best."""
+"""Checkpoints of a run: when they are written, which are kept, and which is the best."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ppocore.errors import UsageError
+from ppocore.errors import warn
 from ppocore.files.atomic import write_atomically
 from ppocore.files.names import BEST_FILE, run_file, run_files
-from ppocore.runs.state import RunState
+from ppocore.runs.configuration import Saving
+from ppocore.runs.state import encode_checkpoint
+from ppocore.training.snapshot import Snapshot
 
 SECONDS = 60.0
-"""A run is saved after the first iteration that ends so long after it was last saved, regular or not."""
-
-
-@dataclass(frozen=True)
-class Saving:
-    """What is saved of a run, beside what it ends with.
-
-    Attributes:
-        every: iterations from one run file to the next, and a minute at most; 0 for none before the end.
-        keep: how many of the newest are kept.
-        evaluate_episodes: the best is told by that many evaluated episodes; 0: by the mean training return of the last
-            100 episodes.
-    """
-
-    every: int = 50
-    keep: int = 3
-    evaluate_episodes: int = 0
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        for name, least in (("every", 0), ("keep", 1), ("evaluate_episodes", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                shown = {"every": "checkpoint_every"}.get(name, name)
-                raise UsageError(f"{shown}={value!r} must be an integer, at least {least}")
+"""A checkpoint is written after the first iteration that ends so long after the last one, due or not."""
 
 
 class Checkpoints:
-    """Writes the run files of a directory.
+    """Write the checkpoints of a run directory.
 
     Args:
         directory: of the run.
         saving: when, and how many.
         before: called before a file is written: makes durable what the file relies on.
-        evaluate: the return by which the best is told, where that is not the training return.
-        warn: told, in a sentence, of a file that could not be written.
+        figure: the return by which the best is found; None before there is one.
     """
 
     def __init__(
@@ -58,84 +34,88 @@ class Checkpoints:
         saving: Saving,
         *,
         before: Callable[[], None],
-        evaluate: Callable[[], float],
-        warn: Callable[[str], None],
+        figure: Callable[[Snapshot], float | None],
     ) -> None:
-        self._directory, self._saving = directory, saving
-        self._before, self._evaluate, self._warn = before, evaluate, warn
+        self._directory, self._saving, self._before, self._figure = directory, saving, before, figure
         self.best: dict[str, Any] | None = None
-        """The return of the best run file so far, and after how many steps it was."""
+        """The return of the best checkpoint so far, and after how many steps it was."""
         self._saved: int | None = None  # the steps of the newest file
         self._failing = False
         self._when = time.monotonic()  # of the last attempt
 
-    def go_on_from(self, state: RunState) -> None:
-        """Take over what a run file says of the best; it may itself be the best, and not yet have been named so."""
-        self.best, self._saved = state.description.get("best"), state.steps
-        if self.best is not None and self.best["steps"] == state.steps:
-            self._name_best(run_file(self._directory, state.steps))
+    def resume_from(self, snapshot: Snapshot) -> None:
+        """Take over what a checkpoint says of the best; it may itself be the best, and not yet copied as such."""
+        self.best, self._saved = snapshot.description.get("best"), snapshot.steps
+        if self.best is not None and self.best["steps"] == snapshot.steps:
+            self._copy_as_best(run_file(self._directory, snapshot.steps))
 
-    def offer(self, state: RunState, mean_return: float | None) -> None:
-        """Save the run after an iteration, if it is time."""
-        if self._is_time(state):
-            self._save_regularly(state, mean_return)
+    def offer(self, snapshot: Snapshot) -> None:
+        """Save the run after an iteration, if a checkpoint is due."""
+        if self.is_due(snapshot):
+            self.save_and_rank(snapshot)
         elif self._saving.every and time.monotonic() - self._when > SECONDS:
-            self.save(state)  # the best is told at regular iterations alone, so that it does not depend on the time
+            self.save(snapshot)  # only due checkpoints are ranked, so that the best does not depend on the time
 
-    def stop(self, state: RunState, mean_return: float | None) -> bool:
-        """Save a run that is not at its end; whether that went well.
+    def stop(self, snapshot: Snapshot) -> bool:
+        """Save a run that is not at its end; return whether that went well.
 
-        Where it would have been saved anyway, it is as it would have been, and so is the run that goes on.
+        A checkpoint that was due is ranked as it would have been, so that the resumed run is the undisturbed one.
         """
-        if self._is_time(state) and self._saved != state.steps:
-            self._save_regularly(state, mean_return)
-        return self.save(state) is not None
+        if self.is_due(snapshot) and self._saved != snapshot.steps:
+            try:
+                self.save_and_rank(snapshot)
+            except Exception as error:  # an evaluation that fails must not keep the run from being saved
+                warn(f"the policy after {snapshot.steps} steps could not be evaluated ({error}): it is saved unranked")
+        return self.save(snapshot) is not None
 
-    def _is_time(self, state: RunState) -> bool:
-        return self._saving.every > 0 and state.iterations > 0 and state.iterations % self._saving.every == 0
+    def is_due(self, snapshot: Snapshot) -> bool:
+        """Whether a checkpoint is due after this many iterations."""
+        every, done = self._saving.every, snapshot.iterations
+        return every > 0 and done > 0 and done % every == 0
 
-    def end(self, state: RunState, mean_return: float | None) -> None:
+    def end(self, snapshot: Snapshot) -> None:
         """Save a run that has come to its end, unless that has been done."""
-        if self._saved != state.steps:
-            self._save_regularly(state, mean_return)
+        if self._saved != snapshot.steps:
+            self.save_and_rank(snapshot)
 
-    def _save_regularly(self, state: RunState, mean_return: float | None) -> None:
-        figure = self._evaluate() if self._saving.evaluate_episodes else mean_return
+    def save_and_rank(self, snapshot: Snapshot) -> None:
+        """Save the run, and copy the checkpoint as the best where it is."""
+        figure = self._figure(snapshot)
         is_best = figure is not None and (self.best is None or figure > self.best["return"])
         if is_best:
-            self.best = {"return": figure, "steps": state.steps}
-        path = self.save(state)
+            self.best = {"return": figure, "steps": snapshot.steps}
+        path = self.save(snapshot)
         if is_best and path is not None:
-            self._name_best(path)
+            self._copy_as_best(path)
 
-    def _name_best(self, path: Path) -> None:
+    def _copy_as_best(self, path: Path) -> None:
         try:
             # A copy, not a second name: whoever changes it in place would change the run file.
             write_atomically(self._directory / BEST_FILE, path.read_bytes())
         except OSError as error:
-            self._warn(f"{BEST_FILE} could not be written ({error.strerror or error}): the run goes on")
+            warn(f"{BEST_FILE} could not be written ({error.strerror or error}): the run goes on")
 
-    def save(self, state: RunState) -> Path | None:
-        """Write the run file now; None where that failed, with a warning the first time; older ones stay."""
-        path = run_file(self._directory, state.steps)
-        if self._saved == state.steps:
+    def save(self, snapshot: Snapshot) -> Path | None:
+        """Write a checkpoint now; None where that failed, with a warning the first time; older ones stay."""
+        path = run_file(self._directory, snapshot.steps)
+        if self._saved == snapshot.steps:
             return path
-        state.description["best"] = self.best
+        snapshot.description["best"] = self.best
         self._when = time.monotonic()
         try:
             self._before()
-            write_atomically(path, state.encode())
+            write_atomically(path, encode_checkpoint(snapshot))
         except OSError as error:
             if not self._failing:
                 kept = run_files(self._directory)
                 newest = f"the newest whole one is {kept[-1].name}" if kept else "there is none yet"
-                self._warn(
+                warn(
                     f"{path.name} could not be written ({error.strerror or error}): the run goes on, {newest}; free "
                     "space, and the next one will be written"
                 )
             self._failing = True
             return None
-        self._saved, self._failing = state.steps, False
+        self._saved, self._failing = snapshot.steps, False
         for older in run_files(self._directory)[: -self._saving.keep]:
             older.unlink(missing_ok=True)
         return path

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ppocore.errors import UsageError
+from ppocore.runs.configuration import RunConfiguration
 from ppocore.runs.directory import METRICS_FILE, read_configuration
 
 _COUNTERS = ("steps", "updates")
@@ -20,7 +21,7 @@ class RecordedRun:
     """What a run directory says of a run: its configuration, and its metrics by iteration."""
 
     path: Path
-    configuration: dict[str, Any]
+    configuration: RunConfiguration
     iterations: dict[int, dict[str, Any]]
 
     @classmethod
@@ -47,9 +48,15 @@ class RecordedRun:
         fingerprint: str = self.iterations[max(self.iterations)]["fingerprint"]
         return fingerprint
 
+    @property
+    def backend(self) -> str:
+        """The backend's name."""
+        return str(self.configuration.runtime.get("backend", "-"))
+
     def summary(self) -> dict[str, Any]:
         """The run in a few words, as ``ppocore compare --json`` prints it."""
-        known = {key: self.configuration.get(key) for key in ("env", "backend", "seed")}
+        configuration = self.configuration
+        known = {"env": configuration.env, "backend": self.backend, "seed": configuration.seed}
         return {"run": str(self.path), **known, "iterations": len(self.iterations), "fingerprint": self.fingerprint}
 
 
@@ -147,9 +154,7 @@ class Comparison:
         """The comparison as a person reads it."""
         first = self.runs[0]
         width = max(len(str(run.path)) for run in self.runs)
-        lines = [
-            f"{run.path!s:<{width}}  {run.configuration.get('backend', '-'):<8} {run.fingerprint}" for run in self.runs
-        ]
+        lines = [f"{run.path!s:<{width}}  {run.backend:<8} {run.fingerprint}" for run in self.runs]
         for run, differences, parting in zip(self.runs[1:], self.differences, self.partings, strict=True):
             if differences:
                 listed = ", ".join(f"{name} ({mine} and {its})" for name, (mine, its) in differences.items())
@@ -192,13 +197,26 @@ def _common(first: RecordedRun, other: RecordedRun) -> list[int]:
     return sorted(set(first.iterations) & set(other.iterations))
 
 
-def _differences(first: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What is configured differently, but for what is not to matter: the backend, the device, when it was saved."""
-    flat = [{**run, **run["config"]} for run in (first, other)]
-    irrelevant = {"backend", "config", "device", "saving", "continued"}
-    names = dict.fromkeys(name for run in flat for name in run if name not in irrelevant)
+def _differences(first: RunConfiguration, other: RunConfiguration) -> dict[str, tuple[Any, Any]]:
+    """Return what decides the result and is configured differently, by name."""
+    flat = [_deciding(configuration) for configuration in (first, other)]
+    names = dict.fromkeys(name for run in flat for name in run)
     pairs = {name: (flat[0].get(name), flat[1].get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _deciding(configuration: RunConfiguration) -> dict[str, Any]:
+    """Return what decides the result: of the runtime only whether environments draw their own random numbers."""
+    own_seeds = configuration.runtime.get("vectorization") == "vector"
+    return {
+        "env": configuration.env,
+        "env_given_as": configuration.env_given_as,
+        "env_kwargs": configuration.env_kwargs,
+        "seed": configuration.seed,
+        "own_network": configuration.own_network,
+        **configuration.config.to_dict(),
+        **({"vectorization": "vector"} if own_seeds else {}),
+    }
 
 
 def _parting(first: RecordedRun, other: RecordedRun) -> Parting | None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
-from ppocore import __version__
-from ppocore.errors import UsageError
+from ppocore.errors import UsageError, warn
 from ppocore.files.atomic import write_atomically
 from ppocore.files.names import run_files
+from ppocore.files.version import VERSION
 from ppocore.policy import POLICY_FILE, Policy
+from ppocore.runs.configuration import RunConfiguration
 from ppocore.runs.lock import HOLDER_FILE, LOCK_FILE, RunLock
-from ppocore.runs.state import RunState
+from ppocore.runs.state import read_checkpoint
+from ppocore.training.snapshot import Snapshot
 
 CONFIGURATION_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
@@ -75,7 +76,8 @@ class RunDirectory:
             UsageError: there is no run, or another process writes it.
         """
         directory = Path(path)
-        read_configuration(directory)
+        if not (directory / CONFIGURATION_FILE).is_file():
+            raise UsageError(f"{directory} is not a run directory: it has no {CONFIGURATION_FILE}")
         try:
             opened = cls(directory)
         except OSError as error:
@@ -93,9 +95,9 @@ class RunDirectory:
             candidate, number = Path(root) / f"{safe}-{number}", number + 1
         return candidate
 
-    def write_configuration(self, content: dict[str, Any]) -> None:
-        """``config.json``: what it takes to repeat the run, and to go on with it."""
-        whole = {"ppocore": __version__, **content}
+    def write_configuration(self, configuration: RunConfiguration) -> None:
+        """Write ``config.json``: what it takes to repeat the run, and to resume it."""
+        whole = {"ppocore": VERSION, **configuration.to_dict()}
         with saying_what_cannot_be_written(self.path):
             write_atomically(self.path / CONFIGURATION_FILE, (json.dumps(whole, indent=2) + "\n").encode())
 
@@ -107,11 +109,10 @@ class RunDirectory:
         """Take away the policy that the run had ended with: it goes on, and its run files hold a newer one."""
         (self.path / POLICY_FILE).unlink(missing_ok=True)
 
-    def newest(self, told: Callable[[str], None]) -> RunState | None:
-        """The newest whole run file; None if the run was never saved.
+    def newest(self) -> Snapshot | None:
+        """Read the newest whole checkpoint; None if the run was never saved.
 
-        Args:
-            told: of every newer one that is damaged; it is put aside under another name.
+        Newer ones that are damaged are put aside under another name, with a warning for each.
 
         Raises:
             UsageError: there are run files, and none of them is whole; or a policy, but no run file.
@@ -120,22 +121,22 @@ class RunDirectory:
         damaged: list[Path] = []
         for file in reversed(files):
             try:
-                state = RunState.read(file)
+                snapshot = read_checkpoint(file)
             except UsageError as error:
-                told(f"{error}; falling back to an older run file")
+                warn(f"{error}; falling back to an older checkpoint")
                 damaged.append(file)
                 continue
             for bad in damaged:
                 bad.rename(bad.with_name(f"damaged-{bad.name}"))
-            return state
+            return snapshot
         if not files and (self.path / POLICY_FILE).exists():
             raise UsageError(
-                f"{self.path} holds a policy and no run file, without which the run cannot go on: train anew in "
+                f"{self.path} holds a policy and no checkpoint, without which the run cannot go on: train anew in "
                 f"another directory, or move {POLICY_FILE} away to begin this one anew"
             )
         if files:
             raise UsageError(
-                f"none of the {len(files)} run files in {self.path} can be read: bring back a copy of one, or move "
+                f"none of the {len(files)} checkpoints in {self.path} can be read: bring back a copy of one, or move "
                 "them away to begin the run anew"
             )
         return None
@@ -170,8 +171,8 @@ def _holds_anything(directory: Path) -> bool:
     return any(not (name.startswith(".") and name.endswith(".tmp")) for name in names)
 
 
-def read_configuration(path: str | PathLike[str]) -> dict[str, Any]:
-    """The configuration of the run in directory ``path``.
+def read_configuration(path: str | PathLike[str]) -> RunConfiguration:
+    """Read the configuration of the run in directory ``path``.
 
     Raises:
         UsageError: there is none, or it cannot be read.
@@ -185,7 +186,10 @@ def read_configuration(path: str | PathLike[str]) -> dict[str, Any]:
         raise UsageError(f"{file} is not valid JSON: {error}") from error
     if not isinstance(content, dict) or not {"env", "config", "seed"} <= set(content):
         raise UsageError(f"{file} is not a run's configuration: env, config or seed is missing")
-    return content
+    try:
+        return RunConfiguration.from_dict(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"{file} is not a run's configuration: {error}") from error
 
 
 def environment_of(path: str | PathLike[str]) -> str:
@@ -194,7 +198,7 @@ def environment_of(path: str | PathLike[str]) -> str:
     Raises:
         UsageError: there is none, or it names a module to import.
     """
-    env = str(read_configuration(path)["env"] if Path(path).is_dir() else RunState.read(path).description["env"])
+    env = read_configuration(path).env if Path(path).is_dir() else str(read_checkpoint(path).description["env"])
     if ":" in env:  # Gymnasium imports what stands before it, and a file is not to say what is imported
         raise UsageError(
             f"{path} names the environment {env}, for which a module would be imported: if you trust it, pass "

@@ -1,134 +1,140 @@
-"""What a run writes while it goes on, and whatever ends it."""
+"""Save a run while it goes on, and whatever ends it."""
 
 from __future__ import annotations
 
 import traceback
-import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
-from ppocore.errors import NonFiniteError, OutputError, RunError, RunWarning
+from ppocore.errors import NonFiniteError, OutputError, RunError, warn
 from ppocore.files.atomic import write_atomically
 from ppocore.policy import Policy
-from ppocore.reporting.jsonl import MetricsFile, keep_lines
-from ppocore.runs.checkpoints import Checkpoints, Saving
+from ppocore.runs.checkpoints import Checkpoints
+from ppocore.runs.configuration import Saving
 from ppocore.runs.directory import FAULT_FILE, RunDirectory
-from ppocore.runs.state import RunState
+from ppocore.runs.replay import encode_bundle
+from ppocore.training.callbacks import Callback, Run
+from ppocore.training.snapshot import Snapshot
 
 
-def warn(sentence: str) -> None:
-    """Say what did not end the run."""
-    warnings.warn(sentence, RunWarning, stacklevel=3)
-
-
-class Whole(NamedTuple):
-    """A run after a whole iteration: what a file holds of it, its policy, and its mean return of late."""
-
-    state: RunState
-    policy: Policy
-    mean_return: float | None
-
-
-class RunOutput:
-    """The files of one run; `metrics` is one of its reporters.
+class Evaluation(Callback):
+    """Evaluate the policy where a checkpoint is due, at most once after each iteration.
 
     Args:
-        directory: locked.
+        evaluate: gives a policy's mean return.
+        every: iterations from one evaluation to the next; 0 for none before the end.
+    """
+
+    def __init__(self, evaluate: Callable[[Policy], float], every: int) -> None:
+        self._evaluate, self._every = evaluate, every
+        self._last: tuple[int, float] | None = None  # after how many steps, and the mean return
+
+    def on_iteration(self, run: Run) -> None:
+        """Evaluate, if it is time."""
+        if self._every and run.snapshot.iterations % self._every == 0:
+            self.mean_return(run.snapshot)
+
+    def mean_return(self, snapshot: Snapshot) -> float:
+        """Return the mean return of a snapshot's policy."""
+        if self._last is None or self._last[0] != snapshot.steps:
+            assert snapshot.policy is not None  # snapshots of a run have theirs
+            self._last = snapshot.steps, self._evaluate(snapshot.policy)
+        return self._last[1]
+
+
+class Saver(Callback):
+    """Write checkpoints and the policy of a run.
+
+    Args:
+        directory: of the run, locked.
         saving: when the run is saved.
-        evaluate: the return of the policy as it is, for ``saving.evaluate_episodes``.
-        state: of a run that goes on, what its run file held.
+        durable: makes durable what a checkpoint relies on, before it is written.
+        evaluation: by which the best is found; None: by the mean training return.
+        resumed: the checkpoint that a resumed run began from.
     """
 
     def __init__(
         self,
         directory: RunDirectory,
         saving: Saving,
-        evaluate: Callable[[], float],
-        state: RunState | None = None,
+        *,
+        durable: Callable[[], None],
+        evaluation: Evaluation | None = None,
+        resumed: Snapshot | None = None,
     ) -> None:
-        self.directory = directory
-        self.metrics = MetricsFile(directory.metrics_path, warn)
-        self._checkpoints = Checkpoints(directory.path, saving, before=self.metrics.sync, evaluate=evaluate, warn=warn)
-        if state is not None:
-            self._checkpoints.go_on_from(state)
+        self._directory = directory
 
-    def after_iteration(self, whole: Whole) -> None:
-        """Save the run, if it is time."""
-        self._checkpoints.offer(whole.state, whole.mean_return)
+        def figure(snapshot: Snapshot) -> float | None:
+            return snapshot.mean_return if evaluation is None else evaluation.mean_return(snapshot)
 
-    def finished(self, whole: Whole) -> None:
-        """Save a run that has come to its end.
+        self._checkpoints = Checkpoints(directory.path, saving, before=durable, figure=figure)
+        if resumed is not None:
+            self._checkpoints.resume_from(resumed)
 
-        Raises:
-            OutputError: the policy cannot be written.
-        """
-        self._checkpoints.end(whole.state, whole.mean_return)
-        self._write_policy(whole.policy)
+    def on_iteration(self, run: Run) -> None:
+        """Save the run, if a checkpoint is due."""
+        self._checkpoints.offer(run.snapshot)
 
-    def stopped(self, whole: Whole, history: list[dict[str, Any]]) -> None:
-        """Save the last whole iteration of a run that was asked to stop.
+    def on_end(self, run: Run, error: BaseException | None) -> None:
+        """Save the last whole iteration, and say how to resume after an error.
 
         Raises:
-            OutputError: the policy cannot be written.
+            OutputError: the run went well, and its policy cannot be written.
         """
-        self._save_whole(whole, history)
-        self._write_policy(whole.policy)
+        if error is None and run.complete:
+            self._checkpoints.end(run.snapshot)
+            self._write_policy(run.policy)
+        elif error is None or isinstance(error, KeyboardInterrupt):
+            self._checkpoints.stop(run.snapshot)
+            self._write_policy(run.policy)
+        elif not isinstance(error, OutputError):
+            explain(error, self._save_after(run, error))
 
-    def failed(self, whole: Whole, history: list[dict[str, Any]], error: RunError) -> str:
-        """Save the last whole iteration, and all that is known of the error; what to tell the user of it."""
-        path = self.directory.path
-        saved = self._save_whole(whole, history)
-        told = [
-            f"the run as it was after {whole.state.steps} steps is saved in {path}"
-            if saved
-            else "it could not be saved"
-        ]
+    def _save_after(self, run: Run, error: BaseException) -> str:
+        """Save all that is known after an error; return what to say of it."""
+        path, snapshot = self._directory.path, run.snapshot
+        saved = self._checkpoints.stop(snapshot)
+        said = [f"the run after {snapshot.steps} steps is saved in {path}" if saved else "the run could not be saved"]
         try:
-            self.directory.write_policy(whole.policy)
-            text = "".join(traceback.format_exception(error))
-            write_atomically(path / FAULT_FILE, text.encode())
-            told.append(f"the traceback in {FAULT_FILE} there")
+            self._directory.write_policy(run.policy)
+            write_atomically(path / FAULT_FILE, "".join(traceback.format_exception(error)).encode())
+            said.append(f"the traceback in its {FAULT_FILE}")
         except OSError as problem:
-            told.append(f"writing there failed ({problem.strerror or problem})")
+            said.append(f"writing there failed ({problem.strerror or problem})")
         bundle = self._write_bundle(error)
         if bundle:
-            told.append(f"what led to it in {bundle}, see ppocore replay {path / bundle}")
+            said.append(f"the failed update in its {bundle}, to be examined with: ppocore replay {path / bundle}")
         if isinstance(error, NonFiniteError):
-            advice = (
-                "continued with the same settings it would come to the same: lower the learning rate and train anew"
-            )
+            advice = "resumed with the same settings it would fail again: lower the learning rate and train anew"
         else:
-            advice = f"mend the cause and go on with: ppocore resume {path}"
-        return f"{', '.join(told)}; {advice}"
+            advice = f"fix the cause and resume with: ppocore resume {path}"
+        return f"{', '.join(said)}; {advice}"
 
-    def _write_bundle(self, error: RunError) -> str | None:
-        bundle = getattr(error, "bundle", None)
-        if bundle is None:
+    def _write_bundle(self, error: BaseException) -> str | None:
+        failed = error.failed_update if isinstance(error, NonFiniteError) else None
+        if failed is None:
             return None
-        name = f"non-finite-{bundle.update}.safetensors"
+        name = f"non-finite-{failed.update}.safetensors"
         try:
-            write_atomically(self.directory.path / name, bundle.encode())
+            write_atomically(self._directory.path / name, encode_bundle(failed))
         except OSError as problem:
             warn(f"{name} could not be written ({problem.strerror or problem})")
             return None
         return name
 
-    def _save_whole(self, whole: Whole, history: list[dict[str, Any]]) -> bool:
-        """Save the run, and leave in the metrics what it has."""
-        saved = self._checkpoints.stop(whole.state, whole.mean_return)
-        self.metrics.close()
-        try:
-            keep_lines(self.directory.metrics_path, whole.state.iterations, history)
-        except OSError as error:
-            warn(f"{self.directory.metrics_path.name} could not be written ({error.strerror or error})")
-        return saved
-
     def _write_policy(self, policy: Policy) -> None:
         try:
-            self.directory.write_policy(policy)
+            self._directory.write_policy(policy)
         except OSError as error:
-            path = self.directory.path
+            path = self._directory.path
             raise OutputError(
-                f"the policy could not be written to {path} ({error.strerror or error}): free space and go on with: "
+                f"the policy could not be written to {path} ({error.strerror or error}): free space and resume with: "
                 f"ppocore resume {path}"
             ) from error
+
+
+def explain(error: BaseException, what: str) -> None:
+    """Say with an error what was saved: in its own sentence where that is ours, else in a note beside it."""
+    if isinstance(error, RunError):
+        error.args = (f"{error}; {what}",)
+    else:
+        error.add_note(what)

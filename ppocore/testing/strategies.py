@@ -30,7 +30,7 @@ _ESTIMATORS = ["gae", "monte_carlo", "n_step", "td", "vtrace"]
 _CHOICES: dict[str, list[Any]] = {
     "learning_rate": [2.5e-4, 1e-3, 1e-5],
     "critic_learning_rate": [None, 1e-3],
-    "desired_kl": [None, 0.01],
+    "adaptive_lr_kl": [None, 0.01],
     "adam_epsilon": [1e-5, 1e-8],
     "gamma": [0.99, 1.0, 0.9, 0.0],
     "gae_lambda": [0.95, 1.0, 0.0],
@@ -41,7 +41,7 @@ _CHOICES: dict[str, list[Any]] = {
     "clip_range": [0.2, 0.05, 0.9],
     "dual_clip": [None, 3.0],
     "kl_coef": [1.0, 0.1],
-    "kl_target": [None, 0.01],
+    "kl_penalty_target": [None, 0.01],
     "value_clip_range": [None, 0.2],
     "entropy_coef": [0.01, 0.0, 0.1],
     "entropy_decay": [1.0, 0.9],

@@ -12,8 +12,8 @@ from ppocore.backend import Backend, BackendActor, Objective, OptimizerStep, Upd
 from ppocore.config import PPOConfig
 from ppocore.errors import NonFiniteError, UsageError
 from ppocore.networks.spec import ActingNetwork, NetworkSpec, compute_dtype
-from ppocore.runs.replay import Bundle
 from ppocore.training.collector import RolloutCollector
+from ppocore.training.failed_update import FailedUpdate
 from ppocore.training.rng import of_generator, set_generator
 from ppocore.training.rollout import RolloutBuffer
 from ppocore.training.schedules import AdaptivePenalty, AdaptiveRate, annealed
@@ -65,8 +65,8 @@ class Learner:
         self._critic_learning_rate = annealed(critic_rate, config.anneal_learning_rate)
         self._clip_range = annealed(config.clip_range, config.anneal_clip_range)
         self._entropy_coef = annealed(config.entropy_coef, config.anneal_entropy_coef)
-        self._penalty = AdaptivePenalty(config.kl_coef if "kl" in config.objective else 0.0, config.kl_target)
-        self._rate = AdaptiveRate(config.desired_kl)
+        self._penalty = AdaptivePenalty(config.kl_coef if "kl" in config.objective else 0.0, config.kl_penalty_target)
+        self._rate = AdaptiveRate(config.adaptive_lr_kl)
 
     def objective(self, remaining: float, iteration: int) -> Objective:
         """The loss of an iteration, counted from 0, with ``remaining`` of the run left."""
@@ -106,7 +106,7 @@ class Learner:
         weights = self._backend.weights()
         self._actor.load(weights)
         divergence = None
-        if config.kl_target is not None or config.desired_kl is not None:
+        if config.kl_penalty_target is not None or config.adaptive_lr_kl is not None:
             divergence = self._collector.divergence(self._actor)
             self._penalty.update(divergence)
             self._rate.update(divergence)
@@ -142,7 +142,7 @@ class Learner:
             try:
                 stats = self._backend.update(batch, objective, step)
             except NonFiniteError as error:
-                error.bundle = Bundle.of(self._backend, self._spec, config, batch, objective, step)
+                error.failed_update = FailedUpdate.of(self._backend, self._spec, config, batch, objective, step)
                 raise
             made.append(stats)
             # Rounded, so that backends that differ in the last bits decide alike.

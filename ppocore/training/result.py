@@ -19,6 +19,7 @@ class TrainResult:
         history: one dict of metrics an iteration, as in ``metrics.jsonl``.
         run_dir: where the run was written, or None.
         interrupted: whether Ctrl-C ended it early.
+        stop_reason: why a callback ended it early, or None.
     """
 
     policy: Policy
@@ -34,6 +35,7 @@ class TrainResult:
     mean_return: float | None
     wall_seconds: float
     interrupted: bool = False
+    stop_reason: str | None = None
 
     def summary(self) -> dict[str, Any]:
         """The run in one JSON object, as ``ppocore train --json`` prints it."""

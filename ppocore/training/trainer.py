@@ -17,20 +17,18 @@ from numpy.typing import NDArray
 from ppocore.backend import BackendActor, BackendFactory, UpdateStats
 from ppocore.config import PPOConfig
 from ppocore.envs import VectorEnvironments
-from ppocore.errors import OutputError, RunError
 from ppocore.networks.spec import ActingNetwork, NetworkSpec
 from ppocore.normalize import ObservationNormalizer, RewardScaler, explained_variance
 from ppocore.policy import Policy
-from ppocore.reporting import Reporter, RunStart
-from ppocore.runs.saver import RunOutput, Whole
-from ppocore.runs.state import NORMALIZER, SCALER, STATISTICS, RunState
 from ppocore.spaces.actions import ActionAdapter
+from ppocore.training.callbacks import Callback, Run, end_callbacks
 from ppocore.training.collector import RolloutCollector
 from ppocore.training.fingerprint import Digests, digests, fingerprint
 from ppocore.training.learner import Learned, Learner
 from ppocore.training.result import TrainResult
 from ppocore.training.rollout import RolloutBuffer
 from ppocore.training.signals import sigterm_interrupts
+from ppocore.training.snapshot import NORMALIZER, SCALER, STATISTICS, Snapshot
 
 
 @dataclass
@@ -114,54 +112,60 @@ class Trainer:
             "seed": seed,
             "config": config.to_dict(),
         }
-        self._whole = self._as_it_is(self.backend.state(), self.backend.weights())
+        self._snapshot = self._take_snapshot(self.backend.state(), self.backend.weights())
 
-    def run(self, output: RunOutput | None = None, reporters: Sequence[Reporter] = ()) -> TrainResult:
-        """Collect, estimate, update, report; until one more rollout would exceed the steps asked for."""
-        config, counters = self.config, self.counters
-        sinks: list[Reporter] = [*([] if output is None else [output.metrics]), *reporters]
-        interrupted = False
-        path = None if output is None else output.directory.path
-        start = RunStart(self.environments.name, self.backend.name, self.seed, config, path, counters.steps)
+    def run(self, callbacks: Sequence[Callback] = (), run_dir: Path | None = None) -> TrainResult:
+        """Collect, estimate, update, report; until one more rollout would exceed the steps asked for.
+
+        Whatever ends the run, each callback's ``on_end`` is called once with the last whole iteration.
+
+        Returns:
+            The result; of the last whole iteration where Ctrl-C, SIGTERM or a callback ended the run early.
+        """
+        counters = self.counters
+        run = Run(
+            env=self.environments.name,
+            backend=self.backend.name,
+            seed=self.seed,
+            config=self.config,
+            run_dir=run_dir,
+            snapshot=self._snapshot,
+            history=counters.history,
+        )
         began = time.perf_counter() - counters.wall_seconds
-        try:
-            with sigterm_interrupts():
-                for sink in sinks:
-                    sink.begin(start)
-                while counters.steps + config.rollout_size <= config.total_steps:
-                    remaining = 1.0 - counters.steps / config.total_steps
-                    counters.steps += self.collector.collect(self._actor)
-                    learned = self.learner.learn(remaining, counters.iterations)
-                    counters.iterations += 1
-                    counters.updates += len(learned.stats)
-                    counters.wall_seconds = time.perf_counter() - began
-                    state = self.backend.state()
-                    metrics = self._metrics(learned, state)
-                    counters.history.append(metrics)
-                    self._whole = self._as_it_is(state, learned.weights)
-                    for sink in sinks:
-                        sink.iteration(metrics)
-                    if output is not None:
-                        output.after_iteration(self._whole)
-                if output is not None:
-                    output.finished(self._whole)
-        except KeyboardInterrupt:
-            interrupted = True
-            if output is not None:
-                output.stopped(self._whole, counters.history)
-        except RunError as error:
-            if output is not None and not isinstance(error, OutputError):
-                error.args = (f"{error}; {output.failed(self._whole, counters.history, error)}",)
-            raise
-        finally:
-            for sink in sinks:
-                sink.close()
+        error: BaseException | None = None
+        with sigterm_interrupts():
+            try:
+                for callback in callbacks:
+                    callback.on_start(run)
+                while not run.complete and run.stop_reason is None:
+                    self._iterate(run, began)
+                    for callback in callbacks:
+                        callback.on_iteration(run)
+            except BaseException as raised:  # SystemExit and a framework's own are saved after, too
+                error = raised
             if self.backend.own_network is not None:  # the policy acts through it: no unfinished iteration may stay
-                self.backend.load_state(self._whole.policy.weights)
-        result = self._result(path, interrupted)
-        for sink in sinks:
-            sink.end(result)
-        return result
+                self.backend.load_state(run.policy.weights)
+            run.result = self._result(run, isinstance(error, KeyboardInterrupt))
+            error = end_callbacks(callbacks, run, error)
+        if error is not None and not isinstance(error, KeyboardInterrupt):
+            raise error
+        return run.result
+
+    def _iterate(self, run: Run, began: float) -> None:
+        """Make one iteration, and leave its snapshot and metrics in ``run``."""
+        config, counters = self.config, self.counters
+        remaining = 1.0 - counters.steps / config.total_steps
+        counters.steps += self.collector.collect(self._actor)
+        learned = self.learner.learn(remaining, counters.iterations)
+        counters.iterations += 1
+        counters.updates += len(learned.stats)
+        counters.wall_seconds = time.perf_counter() - began
+        state = self.backend.state()
+        metrics = self._metrics(learned, state)
+        snapshot = self._take_snapshot(state, learned.weights)
+        counters.history.append(metrics)
+        self._snapshot = run.snapshot = snapshot
 
     def _metrics(self, learned: Learned, state: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         """One line of ``metrics.jsonl``: the debug variables are means over the iteration's optimizer steps."""
@@ -194,8 +198,8 @@ class Trainer:
         counters = self.counters
         return digests(state, {"steps": counters.steps, "iterations": counters.iterations, "updates": counters.updates})
 
-    def _as_it_is(self, state: Mapping[str, NDArray[Any]], weights: Mapping[str, NDArray[Any]]) -> Whole:
-        """The run between two iterations: copies, so that an interrupt never leaves half an iteration in it."""
+    def _take_snapshot(self, state: Mapping[str, NDArray[Any]], weights: Mapping[str, NDArray[Any]]) -> Snapshot:
+        """Copy the run between two iterations."""
         counters, statistics = self.counters, self.collector.statistics
         policy = Policy(
             self.spec,
@@ -221,55 +225,55 @@ class Trainer:
             "learner": self.learner.state(),
             "actions": self.collector.place(),
         }
-        return Whole(RunState(tensors, self.collector.state(), description), policy, statistics.mean_return)
+        return Snapshot(tensors, self.collector.state(), description, policy, statistics.mean_return)
 
-    def restore(self, state: RunState, history: list[dict[str, Any]]) -> dict[int, str]:
-        """Go on from where a run was saved; by the index of each environment that could not be brought back, why.
+    def restore(self, snapshot: Snapshot, history: list[dict[str, Any]]) -> dict[int, str]:
+        """Resume from a snapshot; return, by index, why an environment could not be restored.
 
         Raises:
-            KeyError, TypeError, ValueError: it is not a state of such a run.
+            KeyError, TypeError, ValueError: it is not a snapshot of such a run.
         """
-        description, counters = state.description, self.counters
-        self.backend.load_state(state.of_backend())
+        description, counters = snapshot.description, self.counters
+        self.backend.load_state(snapshot.backend_state())
         self._actor.load(self.backend.weights())
         for prefix, group in ((NORMALIZER, self.normalizer), (SCALER, self._scaler)):
             if group is not None:
-                group.load_state(state.part(prefix))
+                group.load_state(snapshot.part(prefix))
         known = description["counters"]
         counters.steps, counters.iterations, counters.updates = (
             int(known[name]) for name in ("steps", "iterations", "updates")
         )
         counters.history = history
         counters.wall_seconds = float(history[-1]["seconds"]) if history else 0.0
-        self.collector.statistics.load_state(state.part(STATISTICS), int(known["episodes"]))
+        self.collector.statistics.load_state(snapshot.part(STATISTICS), int(known["episodes"]))
         self.learner.load_state(description["learner"])
-        lost = self.collector.load_state(state.environments, description["actions"])
-        self._whole = self._as_it_is(self.backend.state(), self.backend.weights())
+        lost = self.collector.load_state(snapshot.environments, description["actions"])
+        self._snapshot = self._take_snapshot(self.backend.state(), self.backend.weights())
         return lost
 
     @property
     def policy(self) -> Policy:
-        """That of the last whole iteration."""
-        return self._whole.policy
+        """The policy of the last whole iteration."""
+        assert self._snapshot.policy is not None  # a snapshot taken here has one
+        return self._snapshot.policy
 
-    def _result(self, run_dir: Path | None, interrupted: bool) -> TrainResult:
-        whole = self._whole
-        counters = whole.state.description["counters"]
-        history = self.counters.history[: whole.state.iterations]
+    def _result(self, run: Run, interrupted: bool) -> TrainResult:
+        snapshot, counters = run.snapshot, run.snapshot.counters
         return TrainResult(
-            policy=whole.policy,
+            policy=run.policy,
             fingerprint=fingerprint(
-                whole.state.of_backend(), {name: counters[name] for name in ("steps", "iterations", "updates")}
+                snapshot.backend_state(), {name: counters[name] for name in ("steps", "iterations", "updates")}
             ),
-            history=history,
-            run_dir=run_dir,
-            env=self.environments.name,
-            backend=self.backend.name,
-            seed=self.seed,
+            history=run.history[: snapshot.iterations],
+            run_dir=run.run_dir,
+            env=run.env,
+            backend=run.backend,
+            seed=run.seed,
             steps=counters["steps"],
             iterations=counters["iterations"],
             episodes=counters["episodes"],
-            mean_return=whole.mean_return,
+            mean_return=snapshot.mean_return,
             wall_seconds=self.counters.wall_seconds,
             interrupted=interrupted,
+            stop_reason=run.stop_reason,
         )

@@ -135,7 +135,7 @@ def test_ctrl_c_saves_the_policy_and_says_so(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "the run is saved; go on with: ppocore resume here" in err
+    assert "the run is saved; resume with: ppocore resume here" in err
     assert "Traceback" not in err
     assert main(["evaluate", "here", "--episodes", "1"]) == 0
 

@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Discrete
 from support.interrupting import SMALL, StopAfter, contents, rows, whole
 from support.spaces import ACTION_SPACES, Numbers
 
-from ppocore import resume, train
+from ppocore import Runtime, resume, train
 from ppocore.cli.parser import main
 from ppocore.errors import RunWarning, UsageError
 from ppocore.files.names import run_files
@@ -25,19 +25,20 @@ KINDS = {
     "squashed": ("Pendulum-v1", SMALL.replace(continuous_policy="squashed_gaussian")),
     "beta, adapted rate": (
         "Pendulum-v1",
-        SMALL.replace(continuous_policy="beta", desired_kl=0.003, anneal_learning_rate=False),
+        SMALL.replace(continuous_policy="beta", adaptive_lr_kl=0.003, anneal_learning_rate=False),
     ),
-    "adapted penalty": ("CartPole-v1", SMALL.replace(objective="kl", kl_target=0.001, entropy_decay=0.9)),
+    "adapted penalty": ("CartPole-v1", SMALL.replace(objective="kl", kl_penalty_target=0.001, entropy_decay=0.9)),
     "optimizers apart": (
         "CartPole-v1",
         SMALL.replace(separate_optimizers=True, critic_learning_rate=1e-3, target_kl=1e-4, shared_trunk=False),
     ),
     "vtrace, anew": ("CartPole-v1", SMALL.replace(advantage_estimator="vtrace", recompute_advantages=True)),
-    "async": ("CartPole-v1", SMALL.replace(vectorization="async")),
-    "async, normalized": ("Pendulum-v1", NORMALIZED.replace(vectorization="async")),
+    "async": ("CartPole-v1", SMALL),
+    "async, normalized": ("Pendulum-v1", NORMALIZED),
     "one-hot observations": ("FrozenLake-v1", SMALL),
     "float32": ("CartPole-v1", SMALL.replace(precision="float32")),
 }
+ASYNC = Runtime(vectorization="async")
 OF_NUMBERS = [
     (kind, masked, vectorization)
     for kind, space in ACTION_SPACES.items()
@@ -61,8 +62,9 @@ class TestGoesOn:
     @pytest.mark.parametrize("kind", KINDS)
     def test_whatever_is_trained(self, kind, at, tmp_path):
         env, config = KINDS[kind]
-        expected = whole(tmp_path, env, config, checkpoint_every=4)
-        interrupted(tmp_path / "run", env, config, at, checkpoint_every=4)
+        runtime = ASYNC if "async" in kind else Runtime()
+        expected = whole(tmp_path, env, config, checkpoint_every=4, runtime=runtime)
+        interrupted(tmp_path / "run", env, config, at, checkpoint_every=4, runtime=runtime)
         result = resume(tmp_path / "run")
         assert result.iterations == len(result.history) == 12
         assert result.fingerprint == expected[0][-1]["fingerprint"]
@@ -71,9 +73,9 @@ class TestGoesOn:
     @pytest.mark.parametrize(("kind", "masked", "vectorization"), OF_NUMBERS)
     def test_observations_in_parts_and_masks(self, kind, masked, vectorization, tmp_path):
         env = functools.partial(Numbers, kind, masked)
-        config = SMALL.replace(vectorization=vectorization, total_steps=6 * 64)
-        expected = whole(tmp_path, env, config)
-        interrupted(tmp_path / "run", env, config, 3)
+        config, runtime = SMALL.replace(total_steps=6 * 64), Runtime(vectorization=vectorization)
+        expected = whole(tmp_path, env, config, runtime=runtime)
+        interrupted(tmp_path / "run", env, config, 3, runtime=runtime)
         resume(tmp_path / "run", env=env)
         assert contents(tmp_path / "run") == expected
 
@@ -89,7 +91,7 @@ class TestGoesOn:
         assert [row["tensors"] for row in rows(tmp_path / "run")] == [row["tensors"] for row in expected[0]]
         assert result.backend == "numpy"
         known = json.loads((tmp_path / "run" / "config.json").read_text())
-        assert known["continued"] == [{"steps": 256, "backend": name}]
+        assert known["resumed"] == [{"steps": 256, "backend": name}, {"steps": 512, "backend": "numpy"}]
 
     def test_again_and_again(self, tmp_path):
         expected = whole(tmp_path, "Pendulum-v1", NORMALIZED, checkpoint_every=5, keep=2)
@@ -123,11 +125,11 @@ class TestGoesOn:
         interrupted(tmp_path / "run", "CartPole-v1", SMALL, 9)
         for file in run_files(tmp_path / "run"):
             file.unlink()
-        with pytest.raises(UsageError, match="holds a policy and no run file"):
+        with pytest.raises(UsageError, match="holds a policy and no checkpoint"):
             resume(tmp_path / "run")
         assert len(rows(tmp_path / "run")) == 9
         (tmp_path / "run" / "policy.safetensors").unlink()
-        with pytest.warns(RunWarning, match="was never saved: it begins anew"):
+        with pytest.warns(RunWarning, match="was never saved: it is trained from its beginning"):
             resume(tmp_path / "run")
         assert contents(tmp_path / "run") == expected
 
@@ -154,7 +156,7 @@ class TestGoesOn:
     def test_with_more_steps_says_what_annealing_makes_of_it(self, tmp_path):
         train("CartPole-v1", SMALL, run_dir=tmp_path / "run")
         with pytest.warns(
-            RunWarning, match=r"anneal_learning_rate is over the whole run: going on to 896 instead of 768"
+            RunWarning, match=r"anneal_learning_rate is over the whole run: resumed to 896 instead of 768"
         ):
             assert resume(tmp_path / "run", steps=14 * 64).iterations == 14
 
@@ -202,13 +204,11 @@ class Forgetful(gym.Env):
 class TestCannotGoOn:
     @pytest.mark.parametrize("vectorization", ["sync", "async"])
     def test_environments_that_do_not_come_back(self, vectorization, tmp_path):
-        config = SMALL.replace(vectorization=vectorization, num_envs=2, num_steps=32)
-        interrupted(tmp_path / "run", Forgetful, config, 3)
+        config = SMALL.replace(num_envs=2, num_steps=32)
+        interrupted(tmp_path / "run", Forgetful, config, 3, runtime={"vectorization": vectorization})
         Forgetful.resets += 100
         before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
-        with pytest.raises(
-            UsageError, match=r"environments 0, 1 cannot be brought back .*--restart-episodes"
-        ) as caught:
+        with pytest.raises(UsageError, match=r"environments 0, 1 cannot be restored .*--restart-episodes") as caught:
             resume(tmp_path / "run", env=Forgetful)
         assert "its actions, replayed from its seed, lead to another observation" in str(caught.value)
         assert {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before
@@ -219,14 +219,14 @@ class TestCannotGoOn:
         assert lengths[-1] == 11  # the part of an episode that did not go on was not counted as one
 
     def test_a_vector_entry_point(self, tmp_path):
-        config = SMALL.replace(vectorization="vector")
-        interrupted(tmp_path / "run", "CartPole-v1", config, 3)
+        own_seeds = Runtime(vectorization="vector")
+        interrupted(tmp_path / "run", "CartPole-v1", SMALL, 3, runtime=own_seeds)
         with pytest.raises(UsageError, match="nor its episode be repeated from its seed"):
             resume(tmp_path / "run")
         with pytest.warns(RunWarning, match="next episodes begin instead"):
             result = resume(tmp_path / "run", restart_episodes=True)
         assert result.iterations == 12
-        assert result.fingerprint != whole(tmp_path, "CartPole-v1", config)[0][-1]["fingerprint"]
+        assert result.fingerprint != whole(tmp_path, "CartPole-v1", SMALL, runtime=own_seeds)[0][-1]["fingerprint"]
 
     def test_an_environment_that_a_file_cannot_hold(self, tmp_path):
         interrupted(tmp_path / "run", Forgetful, SMALL, 3)
@@ -244,7 +244,7 @@ class TestCannotGoOn:
         known = json.loads(file.read_text())
         known["config"]["gamma"] = 0.9
         file.write_text(json.dumps(known))
-        with pytest.raises(UsageError, match=r"gamma in .* is not what its run file says"):
+        with pytest.raises(UsageError, match=r"gamma in .* is not what its checkpoint says"):
             resume(tmp_path / "run")
 
     def test_fewer_steps_than_it_has_taken(self, tmp_path):

@@ -8,6 +8,7 @@ import re
 import signal
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import gymnasium as gym
 import numpy as np
@@ -22,7 +23,8 @@ from ppocore.cli.parser import main
 from ppocore.errors import EnvironmentFault, NonFiniteError, OutputError, RunWarning, UsageError
 from ppocore.files.names import run_files
 from ppocore.registry import available_backends
-from ppocore.runs.replay import Bundle, replay, replay_lines
+from ppocore.runs.replay import encode_bundle, read_bundle, replay, replay_lines
+from ppocore.training.failed_update import FailedUpdate
 
 
 class Walk(gym.Env):
@@ -66,7 +68,7 @@ FAULTS = {
     "wrong shape": (lambda o, r: (np.zeros(3, np.float32), r), r"shape \(3,\)"),
     "hangs": (hanging, r"it took longer than env_timeout=0\.5 seconds"),
 }
-TIMED = SMALL.replace(env_timeout=0.5)
+TIMED = {"env_timeout": 0.5}
 
 
 @pytest.fixture(autouse=True)
@@ -80,19 +82,19 @@ class TestEnvironments:
     @pytest.mark.parametrize("vectorization", ["sync", "async"])
     @pytest.mark.parametrize("fault", FAULTS)
     def test_a_fault_is_named_the_run_saved_and_gone_on_with(self, fault, vectorization, tmp_path):
-        run, config = tmp_path / "run", TIMED.replace(vectorization=vectorization)
+        run = tmp_path / "run"
         Walk.fault, said = FAULTS[fault]
         # Each worker counts its own steps: the third rollout in one process, or in each of four.
         Walk.at = 150 if vectorization == "sync" else 40
         with pytest.raises(EnvironmentFault, match=said) as caught:
-            train(Walk, config, seed=5, run_dir=run)
+            train(Walk, SMALL, seed=5, run_dir=run, runtime=TIMED | {"vectorization": vectorization})
         message = str(caught.value)
         assert "\n" not in message
         index = re.search(r"environment (\d)", message)
         assert int(index[1]) == (1 if vectorization == "sync" else 0)
         assert re.search(r"episode seed \d+; last action [012]\)", message)
         assert (
-            f"saved in {run}, the traceback in fault.txt there; mend the cause and go on with: ppocore resume"
+            f"saved in {run}, the traceback in its fault.txt; fix the cause and resume with: ppocore resume {run}"
             in message
         )
         assert multiprocessing.active_children() == []
@@ -104,12 +106,12 @@ class TestEnvironments:
         assert Policy.load(run).act(np.zeros(2)) in (0, 1, 2)
         Walk.fault = None
         resume(run, env=Walk)
-        assert contents(run) == whole(tmp_path, Walk, config)
+        assert contents(run) == whole(tmp_path, Walk, SMALL)
 
     def test_a_worker_that_dies(self, tmp_path):
         Walk.fault, Walk.at = dying, 40
         with pytest.raises(EnvironmentFault, match=r"its worker process ended \(exit code -9\).*ppocore resume"):
-            train(Walk, SMALL.replace(vectorization="async"), run_dir=tmp_path / "run")
+            train(Walk, SMALL, run_dir=tmp_path / "run", runtime={"vectorization": "async"})
         assert multiprocessing.active_children() == []
         assert len(run_files(tmp_path / "run")) == 1
 
@@ -119,11 +121,11 @@ class TestEnvironments:
                 time.sleep(30)
 
         with pytest.raises(EnvironmentFault, match=r"environment 0 failed in reset, .* longer than env_timeout=0\.5"):
-            train(Slow, TIMED)
+            train(Slow, SMALL, runtime=TIMED)
 
     def test_a_timeout_leaves_the_signals_as_they_were_and_the_run_too(self):
         before = signal.getsignal(signal.SIGALRM)
-        assert train(Walk, TIMED).fingerprint == train(Walk, SMALL).fingerprint
+        assert train(Walk, SMALL, runtime=TIMED).fingerprint == train(Walk, SMALL).fingerprint
         assert signal.getsignal(signal.SIGALRM) is before
         assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -193,8 +195,8 @@ class TestFullDisk:
     def test_lines_of_metrics_wait_until_they_can_be_written(self, tmp_path, monkeypatch):
         from ppocore.reporting import jsonl
 
-        path, told = tmp_path / "metrics.jsonl", []
-        sink, room = jsonl.MetricsFile(path, told.append), 20
+        path = tmp_path / "metrics.jsonl"
+        sink, room = jsonl.MetricsFile(path), 20
         original = sink._file
 
         class Small:
@@ -212,13 +214,14 @@ class TestFullDisk:
                 return getattr(original, name)
 
         sink._file = Small()
-        for i in (1, 2, 3):
-            sink.iteration({"iteration": i})
+        said = r"metrics\.jsonl could not be written \(No space left on device\)"
+        with pytest.warns(RunWarning, match=said) as warned:
+            for i in (1, 2, 3):
+                sink.on_iteration(SimpleNamespace(metrics={"iteration": i}))
         assert path.read_bytes() == b'{"iteration": 1}\n'  # no half a line
-        assert len(told) == 1
-        assert "metrics.jsonl could not be written (No space left on device)" in told[0]
+        assert len(warned) == 1
         room = 1000
-        sink.iteration({"iteration": 4})
+        sink.on_iteration(SimpleNamespace(metrics={"iteration": 4}))
         assert [json.loads(line)["iteration"] for line in path.read_text().splitlines()] == [1, 2, 3, 4]
         sink.close()
 
@@ -233,9 +236,9 @@ class TestNotFinite:
         with pytest.raises(NonFiniteError, match="is not finite") as caught:
             train("CartPole-v1", self.DIVERGING, backend=backend, run_dir=tmp_path / "run")
         message = str(caught.value)
-        assert "continued with the same settings it would come to the same: lower the learning rate" in message
-        path = re.search(r"see ppocore replay (\S+\.safetensors)", message)[1]
-        bundle = Bundle.read(path)
+        assert "resumed with the same settings it would fail again: lower the learning rate" in message
+        path = re.search(r"examined with: ppocore replay (\S+\.safetensors)", message)[1]
+        bundle = read_bundle(path)
         outcome = replay(bundle)
         assert bundle.backend == backend
         assert outcome.error is not None
@@ -280,10 +283,11 @@ def healthy(tmp_path):
     rng = np.random.default_rng(2)
     weights = random_weights(spec, rng)
     batch = random_batch(spec, weights, rng, 16)
-    bundle = Bundle.of(loaded_backend(spec, weights), spec, SMALL, batch, Objective(0.2), OptimizerStep(1e-3, 0.5))
+    backend = loaded_backend(spec, weights)
+    bundle = FailedUpdate.of(backend, spec, SMALL, batch, Objective(0.2), OptimizerStep(1e-3, 0.5))
     path = tmp_path / "bundle.safetensors"
-    path.write_bytes(bundle.encode())
-    return Bundle.read(path)
+    path.write_bytes(encode_bundle(bundle))
+    return read_bundle(path)
 
 
 def with_batch(bundle, **changes):

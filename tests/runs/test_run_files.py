@@ -18,7 +18,7 @@ from ppocore.files.names import RUN_FORMAT, run_files
 from ppocore.files.tensors import encode
 from ppocore.registry import available_backends
 from ppocore.runs.directory import RunDirectory
-from ppocore.runs.state import RunState
+from ppocore.runs.state import read_checkpoint
 
 TINY = SMALL.replace(num_envs=2, num_steps=8, minibatch_size=16, hidden_sizes=(3,), total_steps=48)
 
@@ -37,7 +37,7 @@ def file(tiny, tmp_path):
     return copy
 
 
-def refusal(path, read=RunState.read):
+def refusal(path, read=read_checkpoint):
     with pytest.raises(UsageError) as caught:
         read(path)
     message = str(caught.value)
@@ -112,7 +112,7 @@ class TestKept:
         ]
         returns = {row["steps"]: row["mean_return"] for row in result.history if row["iteration"] % 3 == 0}
         best = max(returns, key=returns.get)
-        state = RunState.read(run / "best.safetensors")
+        state = read_checkpoint(run / "best.safetensors")
         assert state.steps == best
         assert state.description["best"] == {"return": returns[best], "steps": best}
 
@@ -120,12 +120,12 @@ class TestKept:
         run = tmp_path / "run"
         train("CartPole-v1", SMALL, seed=3, run_dir=run, checkpoint_every=3, keep=9, evaluate_episodes=4)
         returns = {
-            RunState.read(file).steps: evaluate(Policy.load(file), "CartPole-v1", episodes=4, seed=3).summary()[
+            read_checkpoint(file).steps: evaluate(Policy.load(file), "CartPole-v1", episodes=4, seed=3).summary()[
                 "mean_return"
             ]
             for file in run_files(run)
         }
-        best = RunState.read(run / "best.safetensors")
+        best = read_checkpoint(run / "best.safetensors")
         assert best.description["best"] == {"return": max(returns.values()), "steps": best.steps}
         assert returns[best.steps] == max(returns.values())
         # Evaluating takes nothing from the run's random streams.
@@ -134,9 +134,9 @@ class TestKept:
     def test_the_best_is_named_so_by_a_run_that_goes_on_if_it_was_killed_before(self, tmp_path):
         run, config = tmp_path / "run", SMALL.replace(anneal_learning_rate=False)
         train("CartPole-v1", config, seed=3, run_dir=run, checkpoint_every=1, keep=20, reporters=[StopAfter(4)])
-        best = RunState.read(run_files(run)[-1]).description["best"]["steps"]
+        best = read_checkpoint(run_files(run)[-1]).description["best"]["steps"]
         for file in run_files(run):
-            if RunState.read(file).steps > best:
+            if read_checkpoint(file).steps > best:
                 file.unlink()  # as if killed when the best had just been written
         (run / "best.safetensors").write_bytes(b"the best before")
         assert resume(run, steps=best).steps == best
@@ -144,13 +144,13 @@ class TestKept:
 
     def test_none_before_the_end(self, tmp_path):
         train("CartPole-v1", SMALL, run_dir=tmp_path / "run", checkpoint_every=0)
-        assert [RunState.read(file).steps for file in run_files(tmp_path / "run")] == [12 * 64]
+        assert [read_checkpoint(file).steps for file in run_files(tmp_path / "run")] == [12 * 64]
 
     def test_a_slow_run_is_saved_every_minute_too(self, tmp_path, monkeypatch):
         monkeypatch.setattr("ppocore.runs.checkpoints.SECONDS", -1.0)  # every iteration takes more than that
         train("CartPole-v1", SMALL, seed=3, run_dir=tmp_path / "run", checkpoint_every=8, keep=99)
         monkeypatch.undo()
-        assert [RunState.read(file).iterations for file in run_files(tmp_path / "run")] == list(range(1, 13))
+        assert [read_checkpoint(file).iterations for file in run_files(tmp_path / "run")] == list(range(1, 13))
         train("CartPole-v1", SMALL, seed=3, run_dir=tmp_path / "other", checkpoint_every=8)
         assert contents(tmp_path / "run") == contents(tmp_path / "other")
 
@@ -166,14 +166,14 @@ class TestDamage:
 
     def test_every_flipped_byte_is_found_or_harmless(self, file):
         content, draw = file.read_bytes(), random.Random(4)
-        expected = RunState.read(file)
+        expected = read_checkpoint(file)
         harmless = 0
         for place in [*range(0, 120, 3), *(draw.randrange(len(content)) for _ in range(200))]:
             flipped = bytearray(content)
             flipped[place] ^= 1 << draw.randrange(8)
             file.write_bytes(flipped)
             try:
-                found = RunState.read(file)
+                found = read_checkpoint(file)
             except UsageError:
                 continue
             harmless += 1
@@ -194,7 +194,7 @@ class TestDamage:
         expected = train("CartPole-v1", SMALL, seed=5, run_dir=tmp_path / "whole", checkpoint_every=2)
         newest = run_files(run)[-1]
         newest.write_bytes(newest.read_bytes()[:-100])
-        with pytest.warns(RunWarning, match=f"{newest.name} is not a readable .* falling back to an older run file"):
+        with pytest.warns(RunWarning, match=f"{newest.name} is not a readable .* falling back to an older checkpoint"):
             assert resume(run).fingerprint == expected.fingerprint
         assert contents(run) == contents(tmp_path / "whole")
         assert (run / f"damaged-{newest.name}").is_file()
@@ -205,7 +205,7 @@ class TestDamage:
         for file in run_files(run):
             file.write_bytes(b"nothing")
         before = sorted(os.listdir(run))
-        with pytest.raises(UsageError, match=r"none of the 1 run files in .* can be read"), pytest.warns(RunWarning):
+        with pytest.raises(UsageError, match=r"none of the 1 checkpoints in .* can be read"), pytest.warns(RunWarning):
             resume(run)
         assert sorted(os.listdir(run)) == before
 
@@ -213,21 +213,21 @@ class TestDamage:
 class TestForeign:
     def test_versions(self, file):
         newer = changed(file, lambda tensors, description: None, versions=(1, 7))
-        assert "is a run file of version 7, this ppocore reads 1: upgrade ppocore" in refusal(newer)
+        assert "is a checkpoint of version 7, this ppocore reads 1 and 2: upgrade ppocore" in refusal(newer)
         older = changed(file, lambda tensors, description: None, versions=(0,))
         assert "version 0, this ppocore reads 1: use the ppocore that wrote it" in refusal(older)
 
     def test_other_files(self, file, tiny):
-        assert "is a safetensors file but not a ppocore run file" in refusal(
+        assert "is a safetensors file but not a ppocore checkpoint" in refusal(
             changed(file, lambda tensors, description: None, name="ppocore-something")
         )
         save_file({"weight": np.zeros(3)}, file)
-        assert "is a safetensors file but not a ppocore run file" in refusal(file)
+        assert "is a safetensors file but not a ppocore checkpoint" in refusal(file)
         file.write_bytes(b"GIF89a, or whatever else")
         assert "not a readable safetensors file" in refusal(file)
-        assert "not a ppocore run file" in refusal(tiny / "policy.safetensors")
-        assert "there is no run file" in refusal(tiny)
-        assert "there is no run file" in refusal(tiny / "absent")
+        assert "not a ppocore checkpoint" in refusal(tiny / "policy.safetensors")
+        assert "there is no checkpoint" in refusal(tiny)
+        assert "there is no checkpoint" in refusal(tiny / "absent")
 
     @pytest.mark.parametrize(
         "change",
@@ -283,7 +283,7 @@ class TestForeign:
             (tmp_path / name).touch()
         assert run_files(tmp_path) == []
         with RunDirectory(tmp_path) as directory:
-            assert directory.newest(lambda sentence: None) is None
+            assert directory.newest() is None
 
 
 def rows_of(run):

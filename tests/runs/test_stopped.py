@@ -42,7 +42,7 @@ def test_a_signal_saves_and_ends_the_run(number, vectorization, tmp_path):
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "the run is saved; go on with: ppocore resume run" in err
+    assert "the run is saved; resume with: ppocore resume run" in err
     assert "Traceback" not in err
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)

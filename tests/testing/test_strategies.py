@@ -42,7 +42,7 @@ def test_every_setting_is_drawn_but_those_of_where_it_runs():
 
     look()
     same = {name for name, values in seen.items() if len(values) == 1}
-    assert same == {"continuous_policy", "precision", "vectorization", "threads", "env_timeout"}
+    assert same == {"continuous_policy", "precision"}
 
 
 def test_a_failure_shrinks_to_the_settings_that_it_takes():
@@ -99,5 +99,5 @@ def test_a_policy_goes_through_its_file(tmp_path_factory, policy, seed):
 
 
 def test_a_contradiction_among_the_fixed_settings_is_said():
-    with pytest.raises(UsageError, match="desired_kl"):
-        find(configurations(desired_kl=0.1, anneal_learning_rate=True), lambda config: True)
+    with pytest.raises(UsageError, match="adaptive_lr_kl"):
+        find(configurations(adaptive_lr_kl=0.1, anneal_learning_rate=True), lambda config: True)

@@ -23,7 +23,7 @@ NORMALIZED = CONFIG.replace(normalize_observations=True, normalize_rewards=True,
 def test_twice_and_with_two_threads(env, config):
     first = train(env, config, seed=3)
     again = train(env, config, seed=3)
-    threaded = train(env, config.replace(threads=2), seed=3)
+    threaded = train(env, config, seed=3, runtime={"threads": 2})
     assert first.fingerprint == again.fingerprint == threaded.fingerprint
     assert first.iterations >= 16
     assert train(env, config, seed=4).fingerprint != first.fingerprint
@@ -31,7 +31,7 @@ def test_twice_and_with_two_threads(env, config):
 
 def test_async_environments_give_the_run_of_sync_ones():
     assert (
-        train("CartPole-v1", CONFIG.replace(vectorization="async")).fingerprint
+        train("CartPole-v1", CONFIG, runtime={"vectorization": "async"}).fingerprint
         == train("CartPole-v1", CONFIG).fingerprint
     )
 

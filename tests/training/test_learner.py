@@ -73,7 +73,7 @@ def test_the_learning_rate_follows_the_divergence():
 
 def test_a_run_with_a_target_adapts_penalty_and_rate_to_what_each_iteration_did(recorded):
     result, made = recorded(
-        objective="kl", kl_target=1e-3, desired_kl=1e-3, anneal_learning_rate=False, learning_rate=3e-3
+        objective="kl", kl_penalty_target=1e-3, adaptive_lr_kl=1e-3, anneal_learning_rate=False, learning_rate=3e-3
     )
     rows = result.history
     for row, following in pairwise(rows):
@@ -90,7 +90,7 @@ def test_a_run_with_a_target_adapts_penalty_and_rate_to_what_each_iteration_did(
 
 def test_the_divergence_of_an_iteration_is_that_of_its_two_policies(recorded):
     """The policy's parameters of the rollout against those that the weights after it give, in plain sums."""
-    result, made = recorded(objective="kl", kl_target=1e-3, update_epochs=1, learning_rate=1e-2)
+    result, made = recorded(objective="kl", kl_penalty_target=1e-3, update_epochs=1, learning_rate=1e-2)
     batches = [kept for kept, *_ in made[:4]]
     observations = np.concatenate([b["observations"] for b in batches])
     old = np.concatenate([b["old_parameters"] for b in batches])

@@ -89,8 +89,8 @@ def test_counts_whole_rollouts_and_never_more_steps_than_asked_for():
 
 
 def test_reset_rows_of_a_vector_entry_point_are_not_counted():
-    config = SMALL.replace(total_steps=1024, vectorization="vector")
-    result = train("CartPole-v1", config)
+    config = SMALL.replace(total_steps=1024)
+    result = train("CartPole-v1", config, runtime={"vectorization": "vector"})
     resets = result.iterations * config.rollout_size - result.steps
     # Each end but those in the very last row was followed by a row that only reset.
     assert result.episodes - config.num_envs <= resets <= result.episodes

@@ -66,11 +66,11 @@ KINDS = {
 }
 OBJECTIVES = {
     "kl, fixed": {"objective": "kl", "kl_coef": 3.0},
-    "kl, adaptive": {"objective": "kl", "kl_target": 1e-3},
-    "clip and kl": {"objective": "clip+kl", "kl_target": 3e-3},
+    "kl, adaptive": {"objective": "kl", "kl_penalty_target": 1e-3},
+    "clip and kl": {"objective": "clip+kl", "kl_penalty_target": 3e-3},
     "no clip": {"objective": "none"},
     "dual clip": {"dual_clip": 1.01, "clip_range": 0.01},
-    "rate adapted to kl": {"desired_kl": 2e-3, "anneal_learning_rate": False},
+    "rate adapted to kl": {"adaptive_lr_kl": 2e-3, "anneal_learning_rate": False},
     "separate optimizers": {"separate_optimizers": True, "critic_learning_rate": 5e-3, "target_kl": 2e-3},
     "critic's rate": {"critic_learning_rate": 5e-3, "critic_l2_coef": 1e-3},
     "advantages anew": {"recompute_advantages": True, "advantage_estimator": "vtrace"},

@@ -1,0 +1,60 @@
+"""An optimizer step that was not made because its loss or gradient is not finite."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ppocore.backend import Backend, Minibatch, Objective, OptimizerStep
+from ppocore.config import PPOConfig
+from ppocore.networks import NetworkSpec
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class FailedUpdate:
+    """The state before the step, the minibatch and the settings: all that it takes to repeat it.
+
+    ``update`` counts the optimizer steps of the run from 1; ``backend`` and ``precision`` are those of the run.
+    """
+
+    spec: NetworkSpec
+    state: dict[str, Array]
+    batch: Minibatch
+    objective: Objective
+    step: OptimizerStep
+    adam_epsilon: float
+    update: int
+    backend: str
+    precision: str
+
+    @classmethod
+    def of(
+        cls,
+        backend: Backend,
+        spec: NetworkSpec,
+        config: PPOConfig,
+        batch: Minibatch,
+        objective: Objective,
+        step: OptimizerStep,
+    ) -> FailedUpdate | None:
+        """Keep the step that a backend has just refused; None for a user's own network, which NumPy cannot run."""
+        if backend.own_network is not None:
+            return None
+        state = backend.state()
+        # The minibatch is a view that the next epoch would overwrite.
+        kept = Minibatch(**{name: array.copy() for name, array in batch._asdict().items() if array is not None})
+        return cls(
+            spec,
+            state,
+            kept,
+            objective,
+            step,
+            config.adam_epsilon,
+            int(state["adam.step"]) + 1,
+            backend.name,
+            config.precision,
+        )

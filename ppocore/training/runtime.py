@@ -1,0 +1,79 @@
+"""How a run is computed, which never decides its result and may change whenever it is resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ppocore.backend import BackendFactory
+from ppocore.config import check_types, require, setting
+from ppocore.errors import UsageError
+
+VECTORIZATIONS = ("sync", "async", "vector")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How a run is computed: it is the same run with any, so none of this is in a checkpoint.
+
+    The one exception is ``vectorization="vector"``: an environment's own vector form draws its own random numbers, so
+    such a run is another one, and cannot be resumed with ``sync`` or ``async`` (nor the other way round).
+
+    Raises:
+        UsageError: (a `ValueError`) a value outside its range, naming the field and the range.
+        TypeError: a value of the wrong type.
+    """
+
+    backend: str | BackendFactory = setting("numpy", "what computes the updates", "docs/exact-runs.md")
+    device: str = setting("cpu", "where the backend computes: cpu, or cuda where there is one", "docs/performance.md")
+    vectorization: str = setting(
+        "sync",
+        "sync: one process; async: a process per environment; vector: the environment's own vector form",
+        "Gymnasium's make_vec",
+    )
+    env_timeout: float | None = setting(
+        None,
+        "seconds that a step or a reset of the environments may take before the run ends (none: any)",
+        "docs/resuming.md",
+    )
+    threads: int = setting(
+        1, "threads of the linear algebra library; 1 is fastest for small networks", "docs/performance.md"
+    )
+
+    def __post_init__(self) -> None:
+        """Check each field."""
+        check_types(self)
+        require(self, "threads", self.threads >= 1, "at least 1")
+        require(self, "env_timeout", self.env_timeout is None or self.env_timeout > 0.0, "greater than 0, or none")
+        require(self, "vectorization", self.vectorization in VECTORIZATIONS, "one of " + ", ".join(VECTORIZATIONS))
+
+    def replace(self, **changes: Any) -> Runtime:
+        """Return a copy with some fields changed.
+
+        Raises:
+            UsageError: an unknown field, or a value that does not pass the checks.
+        """
+        unknown = sorted(set(changes) - {field.name for field in dataclasses.fields(self)})
+        if unknown:
+            known = ", ".join(field.name for field in dataclasses.fields(self))
+            raise UsageError(f"Runtime has no field {unknown[0]!r}: it has {known}")
+        return dataclasses.replace(self, **changes)
+
+    def updated(
+        self,
+        runtime: Runtime | Mapping[str, Any] | None,
+        backend: str | BackendFactory | None,
+        device: str | None,
+    ) -> Runtime:
+        """Return ``runtime``, or this one with the fields that a mapping names changed; then backend and device.
+
+        Raises:
+            UsageError: an unknown field, a value that does not pass the checks, or neither a runtime nor a mapping.
+        """
+        if not isinstance(runtime, Runtime | Mapping | None):
+            raise UsageError(f"runtime={runtime!r} must be a ppocore.Runtime or a dict of its fields")
+        merged = runtime if isinstance(runtime, Runtime) else self.replace(**(runtime or {}))
+        given = {"backend": backend, "device": device}
+        return merged.replace(**{name: value for name, value in given.items() if value is not None})

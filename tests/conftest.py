@@ -1,0 +1,14 @@
+"""What every test relies on."""
+
+import os
+import signal
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Interpreters that a test starts import the ppocore that is tested, installed or not.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+# A shell starts background jobs with SIGINT ignored, and they would hand that on to what the tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
