@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from ppocore.runs.checkpoints import Saving
 from ppocore.runs.directory import RunDirectory, environment_of, read_configuration, saying_what_cannot_be_written
 from ppocore.runs.saver import RunOutput, warn
 from ppocore.runs.state import RunState
+from ppocore.training.collector import Collector, check_collector
+from ppocore.training.local_collector import LocalCollector
 from ppocore.training.result import TrainResult
 from ppocore.training.trainer import Trainer
 
@@ -33,7 +35,7 @@ Environment = str | Callable[[], Any] | Any
 
 
 def train(
-    env: Environment,
+    env: Environment | None = None,
     config: PPOConfig | None = None,
     *,
     backend: str | BackendFactory = "numpy",
@@ -45,11 +47,13 @@ def train(
     checkpoint_every: int = 50,
     keep: int = 3,
     evaluate_episodes: int = 0,
+    collector: Collector | None = None,
 ) -> TrainResult:
     """Train a policy with PPO.
 
     Args:
-        env: an environment's id, a callable that makes one environment, or a Gymnasium ``VectorEnv``.
+        env: an environment's id, a callable that makes one environment, or a Gymnasium ``VectorEnv``; left out with a
+            ``collector``.
         config: the settings; by default those known to work for the environment (`ppocore.presets`).
         backend: a backend's name, or what makes one: a class, or a backend around a network of your own such as
             ``TorchBackend(network=...)``.
@@ -64,6 +68,8 @@ def train(
         keep: how many run files are kept, beside the best.
         evaluate_episodes: tell the best by that many evaluated episodes, at every run file; 0: by the mean return of
             the last 100 training episodes.
+        collector: collects the rollouts in place of environments made here (`ppocore.training.Collector`); closed in
+            the end.
 
     Returns:
         The result.  After Ctrl-C or SIGTERM it is that of the last whole iteration, with ``interrupted`` set.
@@ -76,18 +82,21 @@ def train(
         raise TypeError(f"seed={seed!r} must be an integer")
     if seed < 0:
         raise UsageError(f"seed={seed} is negative: choose 0 or more")
-    config = preset(env) if config is None else config
+    _check_what_collects(env, env_kwargs, collector)
+    config = preset(env if collector is None else collector.name) if config is None else config
     saving = Saving(checkpoint_every, keep, evaluate_episodes)
-    if saving.evaluate_episodes and isinstance(env, VectorEnv):
-        raise UsageError("evaluate_episodes needs an environment's id or a callable, not a VectorEnv: leave it out")
-    with _trainer(env, config, backend, int(seed), device, env_kwargs) as trainer:
+    if saving.evaluate_episodes and (env is None or isinstance(env, VectorEnv)):
+        given = "a collector" if env is None else "a VectorEnv"
+        raise UsageError(f"evaluate_episodes needs an environment's id or a callable, not {given}: leave it out")
+    with _trainer(env, config, backend, int(seed), device, env_kwargs, collector) as trainer:
         if run_dir is None:
             return trainer.run(None, reporters)
         with RunDirectory.create(run_dir) as directory:
             kind = "id" if isinstance(env, str) else "vector" if isinstance(env, VectorEnv) else "callable"
+            kind = kind if collector is None else "collector"
             directory.write_configuration(
                 {
-                    "env": trainer.environments.name,
+                    "env": trainer.collector.name,
                     "env_given_as": kind,
                     "env_kwargs": env_kwargs if _is_json(env_kwargs) else "not JSON",
                     "backend": trainer.backend.name,
@@ -113,6 +122,7 @@ def resume(
     checkpoint_every: int | None = None,
     keep: int | None = None,
     reporters: Sequence[Reporter] = (),
+    collector: Collector | None = None,
 ) -> TrainResult:
     """Go on with a run where its newest whole run file left it; it ends as if it had never been interrupted.
 
@@ -130,6 +140,7 @@ def resume(
         checkpoint_every: another number of iterations from one run file to the next.
         keep: another number of run files to keep.
         reporters: as in `train`.
+        collector: a new one like the one that the run was given, where it was given one.
 
     Raises:
         UsageError: no such run, one that another process writes, files that are damaged, environments that cannot be
@@ -153,8 +164,11 @@ def resume(
         raise UsageError(f"the configuration of {path} cannot be read: {error}") from error
     if backend is None and known.get("own_network"):
         raise UsageError(f"the run in {path} trains a network of your own: pass backend=, made around that network")
-    made_of = _environment(path, known, env)
-    if env_kwargs is None:
+    _check_what_collects(env, env_kwargs, collector, resuming=True)
+    if collector is not None and saving.evaluate_episodes:
+        raise UsageError(f"the run in {path} evaluates its policy, for which it needs env: pass env, not a collector")
+    made_of = None if collector is not None else _environment(path, known, env)
+    if env_kwargs is None and collector is None:
         env_kwargs = known.get("env_kwargs")
         if not isinstance(env_kwargs, dict | None):
             raise UsageError(
@@ -162,7 +176,10 @@ def resume(
             )
     chosen = recorded if backend is None else backend
     where = str(known.get("device", "cpu")) if device is None else device
-    with _trainer(made_of, config, chosen, seed, where, env_kwargs) as trainer, RunDirectory.reopen(path) as directory:
+    with (
+        _trainer(made_of, config, chosen, seed, where, env_kwargs, collector) as trainer,
+        RunDirectory.reopen(path) as directory,
+    ):
         with saying_what_cannot_be_written(path):
             state = directory.newest(warn)
             if state is None:
@@ -179,28 +196,46 @@ def resume(
         return trainer.run(_output(trainer, directory, saving, made_of, env_kwargs, state), reporters)
 
 
+def _check_what_collects(env: Any, env_kwargs: Any, collector: Any, resuming: bool = False) -> None:
+    """Refuse environments and a collector given together, and a collector that is none."""
+    if collector is None:
+        if env is None and not resuming:
+            raise UsageError("env is missing: give an environment's id, a callable, a VectorEnv, or a collector")
+        return
+    for name, given in (("env", env), ("env_kwargs", env_kwargs)):
+        if given is not None:
+            raise UsageError(
+                f"{name} cannot be given together with a collector, which has its environments: leave it out"
+            )
+    check_collector(collector)
+
+
 @contextmanager
 def _trainer(
-    env: Environment,
+    env: Environment | None,
     config: PPOConfig,
     backend: str | BackendFactory,
     seed: int,
     device: str,
     env_kwargs: dict[str, Any] | None,
+    collector: Collector | None,
 ) -> Iterator[Trainer]:
     """The parts of a run, and its environments closed in the end."""
     factory = backend_factory(backend) if isinstance(backend, str) else backend
-    environments = make_environments(
-        env,
-        config.num_envs,
-        seed=seed,
-        vectorization=config.vectorization,
-        env_kwargs=env_kwargs,
-        timeout=config.env_timeout,
-    )
+    if collector is None:
+        assert env is not None
+        environments = make_environments(
+            env,
+            config.num_envs,
+            seed=seed,
+            vectorization=config.vectorization,
+            env_kwargs=env_kwargs,
+            timeout=config.env_timeout,
+        )
+        collector = LocalCollector(environments)
     # What is not finite is found and named where it arises; NumPy's warnings would only precede the sentence.
-    with environments, threadpool_limits(limits=config.threads, user_api="blas"), np.errstate(all="ignore"):
-        trainer = Trainer(environments, config, factory, seed, device)
+    with closing(collector), threadpool_limits(limits=config.threads, user_api="blas"), np.errstate(all="ignore"):
+        trainer = Trainer(collector, config, factory, seed, device)
         with trainer.backend.using_threads(config.threads):
             yield trainer
 
@@ -209,11 +244,12 @@ def _output(
     trainer: Trainer,
     directory: RunDirectory,
     saving: Saving,
-    env: Environment,
+    env: Environment | None,
     env_kwargs: dict[str, Any] | None,
     state: RunState | None = None,
 ) -> RunOutput:
     def evaluated() -> float:
+        assert env is not None  # nothing is evaluated where there is only a collector
         result = evaluate(
             trainer.policy, env, episodes=saving.evaluate_episodes, seed=trainer.seed, env_kwargs=env_kwargs
         )
@@ -235,10 +271,12 @@ def _environment(path: Path, known: dict[str, Any], env: Environment | None) -> 
     if env is not None:
         return env
     name = str(known["env"])
-    if known.get("env_given_as", "id") != "id":
+    kind = known.get("env_given_as", "id")
+    if kind != "id":
+        argument = "collector" if kind == "collector" else "env"
         raise UsageError(
             f"the environments of {path} were made by {name}, which a file cannot hold: call "
-            f"ppocore.resume({str(path)!r}, env=...) with it"
+            f"ppocore.resume({str(path)!r}, {argument}=...) with it"
         )
     return environment_of(path)
 
@@ -252,10 +290,10 @@ def _check(state: RunState, config: PPOConfig, seed: int, trainer: Trainer, path
         raise UsageError(
             f"{changed[0]} in {path}'s config.json is not what its run file says: put it back, or train a new run"
         )
-    if state.description["env"] != trainer.environments.name:
+    if state.description["env"] != trainer.collector.name:
         raise UsageError(
             f"the run in {path} is of {state.description['env']}, the environments given are "
-            f"{trainer.environments.name}: give those of the run"
+            f"{trainer.collector.name}: give those of the run"
         )
     if state.steps > config.total_steps:
         raise UsageError(
