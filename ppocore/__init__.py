@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from ppocore.config import PPOConfig
     from ppocore.policy import Policy
     from ppocore.registry import available_backends, register_backend
+    from ppocore.training.buffer import RolloutBuffer
     from ppocore.training.result import TrainResult
-    from ppocore.training.rollout import RolloutBuffer
 
 __version__ = "0.1.0"
 
@@ -62,7 +62,7 @@ __all__ = [
 _HOME = {
     "PPOConfig": "config",
     "Policy": "policy",
-    "RolloutBuffer": "training.rollout",
+    "RolloutBuffer": "training.buffer",
     "TrainResult": "training.result",
     "available_backends": "registry",
     "register_backend": "registry",

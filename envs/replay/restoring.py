@@ -21,7 +21,7 @@ class Restoring(VectorEnvironments):
     def log_actions(self) -> None:
         """Remember the actions of every episode, if that is all it takes to repeat one.
 
-        It is where each begins with a reset of its own.  A wrapper around the vector may have a state of its own.
+        It is where each begins with a reset of its own. A wrapper around the vector may have a state of its own.
         """
         vector = self._vector
         self._logging = self._seeds_each and isinstance(vector, SyncVectorEnv | WorkerVectorEnv)

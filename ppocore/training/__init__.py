@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ppocore.training.buffer import RolloutBuffer
 from ppocore.training.collector import Collector, CollectorSetup
 from ppocore.training.local_collector import LocalCollector
-from ppocore.training.rollout import Actor, Rollout, RolloutBuffer
+from ppocore.training.rollout import Actor, Rollout
 from ppocore.training.statistics import EpisodeStatistics
 
 __all__ = [

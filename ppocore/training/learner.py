@@ -17,7 +17,7 @@ from ppocore.networks.spec import ActingNetwork, NetworkSpec, compute_dtype
 from ppocore.normalize import explained_variance
 from ppocore.runs.replay import Bundle
 from ppocore.training.rng import rng_state, set_rng_state
-from ppocore.training.rollout import Rollout, divergence, evaluate, log_ratios, minibatches
+from ppocore.training.rollout import Rollout, check_rollout, divergence, evaluate, log_ratios, minibatches
 from ppocore.training.schedules import AdaptivePenalty, AdaptiveRate, annealed
 
 Array = NDArray[Any]
@@ -102,9 +102,11 @@ class Learner:
         """Learn from a rollout, with ``remaining`` of the run left in an iteration counted from 0.
 
         Raises:
+            RunError: the arrays of the rollout do not fit together.
             NonFiniteError: an update was not finite; it was not applied.
         """
         config = self._config
+        check_rollout(rollout, config.num_steps, config.num_envs)
         objective, step = self.objective(remaining, iteration), self.step(remaining)
         stats, returns = self._update(rollout, objective, step)
         weights = self._backend.weights()

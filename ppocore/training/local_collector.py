@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppocore.errors import NonFiniteError
+from ppocore.training.buffer import RolloutBuffer
 from ppocore.training.collector import CollectorSetup
-from ppocore.training.rollout import Actor, Rollout, RolloutBuffer, evaluate, log_probs
+from ppocore.training.rollout import Actor, Rollout, evaluate, log_probs
 from ppocore.training.statistics import EpisodeStatistics
 
 if TYPE_CHECKING:  # environments need Gymnasium

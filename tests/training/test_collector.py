@@ -14,7 +14,7 @@ from support.interrupting import SMALL, StopAfter, contents
 
 from ppocore import resume, train
 from ppocore.envs import make_environments
-from ppocore.errors import EnvironmentFault, UsageError
+from ppocore.errors import EnvironmentFault, RunError, UsageError
 from ppocore.training import EpisodeStatistics, LocalCollector, Rollout
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -197,6 +197,18 @@ def test_a_collector_is_closed_whatever_ends_the_run(tmp_path):
     assert collector.calls[-1] == "close"
     result = resume(tmp_path / "run", collector=local())
     assert result.fingerprint == train("CartPole-v1", SMALL, seed=5).fingerprint
+
+
+def test_a_rollout_that_does_not_fit_ends_the_run_with_what_it_had(tmp_path):
+    class Short(Recording):
+        def collect(self, actor):
+            rollout = super().collect(actor)
+            return rollout if len(self.rollouts) < 3 else rollout._replace(rewards=rollout.rewards[1:])
+
+    with pytest.raises(
+        RunError, match=r"gave rewards of shape \(15, 4\), expected \(16, 4\); .* after 128 steps is saved"
+    ):
+        train(config=SMALL, collector=Short(local()), run_dir=tmp_path / "run", seed=5)
 
 
 def test_a_run_goes_on_with_a_new_collector_to_the_same_bytes(tmp_path):

@@ -11,8 +11,9 @@ from support.oracle import by_column, column_gae
 
 from ppocore.advantages.estimators import estimate
 from ppocore.advantages.gae import AdvantageEstimate
+from ppocore.errors import RunError
 from ppocore.networks.spec import ActingNetwork
-from ppocore.training.rollout import Rollout, divergence, evaluate, log_probs, log_ratios, minibatches
+from ppocore.training.rollout import Rollout, check_rollout, divergence, evaluate, log_probs, log_ratios, minibatches
 
 
 def network(spec, rng):
@@ -229,3 +230,26 @@ def test_minibatches_take_the_estimates_of_each_epoch_and_the_values_of_the_roll
         np.testing.assert_array_equal(batch.values, rollout.values.ravel()[batch.actions])
         batches.append(batch.actions.copy())
     assert made == [3, 6]
+
+
+@pytest.mark.parametrize("name", Rollout._fields)
+def test_an_array_that_does_not_fit_is_named_with_its_shape(name):
+    rollout, _ = rollout_of(spec_of("categorical", 3), 14, masked=True)
+    check_rollout(rollout, 6, 3)
+    check_rollout(rollout._replace(masks=None), 6, 3)
+    array = getattr(rollout, name)
+    bad = np.concatenate([array, array[:1]])
+    if name in ("final_observations", "last_observations"):
+        bad = np.concatenate([array, array], axis=1)
+    with pytest.raises(RunError) as error:
+        check_rollout(rollout._replace(**{name: bad}), 6, 3)
+    assert str(error.value).startswith(f"the collector gave {name} of shape {bad.shape}, expected (")
+
+
+def test_a_rollout_of_another_size_or_without_a_valid_step_is_refused():
+    rollout, _ = rollout_of(spec_of("categorical", 3), 15)
+    for size in ((5, 3), (6, 2)):
+        with pytest.raises(RunError, match=r"of shape \(6, 3.*, expected \("):
+            check_rollout(rollout, *size)
+    with pytest.raises(RunError, match="without a valid step"):
+        check_rollout(rollout._replace(valid=np.zeros((6, 3), bool)), 6, 3)
