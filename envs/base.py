@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 
 from ppocore.envs.action_masks import MaskReader
 from ppocore.envs.errors import failing_environment, sentence, unanswering
-from ppocore.envs.replay.episodes import ActionLog, Episodes
+from ppocore.envs.infos import own_info
+from ppocore.envs.replay.episodes import ActionLog
 from ppocore.envs.spaces import observation_mapping
 from ppocore.envs.timeout import Alarm, TookTooLong
 from ppocore.envs.workers import dead_worker, end_workers
@@ -88,6 +90,7 @@ class VectorEnvironments(ABC):
         self._logging = False  # whether `_log` is to hold the actions of every step
         self._log = ActionLog()
         self._taken: Array | None = None  # the actions of the step that is being made
+        self._info: dict[str, Any] = {}  # of the last step
         self._timeout = timeout
         self._alarm = Alarm(timeout)
         self._patience: float | None = None  # seconds that workers have to close; None for the default
@@ -155,17 +158,17 @@ class VectorEnvironments(ABC):
         return np.asarray(observations) if self._as_it_is else self.observation_mapping.flatten(observations)
 
     @abstractmethod
-    def episodes(self) -> Episodes:
-        """Where the environments stand, for `restore`."""
+    def state(self) -> dict[str, Array]:
+        """Return by name, as copies, what `restore` needs."""
 
     @abstractmethod
-    def restore(self, episodes: Episodes, observations: Array) -> tuple[Array, dict[int, str]]:
+    def restore(self, state: Mapping[str, Array], observations: Array) -> tuple[Array, dict[int, str]]:
         """Brings every environment back to where it stood, by replaying its episode from its seed.
 
         An environment that does not come to the observation it is to come to begins its next episode instead.
 
         Args:
-            episodes: what `episodes` gave.
+            state: what `state` gave.
             observations: those that were to be acted on then.
 
         Returns:
@@ -173,7 +176,18 @@ class VectorEnvironments(ABC):
 
         Raises:
             EnvironmentFault: a reset failed.
+            KeyError, ValueError: the state is not of these environments.
         """
+
+    def final_infos(self, ended: NDArray[np.intp]) -> list[tuple[int, dict[str, Any]]]:
+        """Return the info that came with the end of each episode which the last step ended, by environment.
+
+        Only what an environment said itself is in its dict. Nothing is computed unless this is called.
+
+        Args:
+            ended: the environments whose episode the last step ended, in order.
+        """
+        return [(index, own_info(self._info, index)) for index in ended.tolist()]
 
     @abstractmethod
     def step(self, actions: Array) -> Step:
@@ -230,6 +244,7 @@ class VectorEnvironments(ABC):
         except Exception as error:
             raise self._raised("step", error) from error
         self._steps += 1
+        self._info = info
         return observations, rewards, terminated, truncated, info
 
     def _begin_episode(self, index: int, *, at: int, seed: int | None = None) -> None:

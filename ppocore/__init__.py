@@ -18,6 +18,7 @@ from ppocore.advantages.gae import (
     td_residuals,
     vtrace,
 )
+from ppocore.files.version import VERSION as __version__
 from ppocore.normalize import ObservationNormalizer, RewardScaler, RunningMeanStd, explained_variance, normalize
 
 if TYPE_CHECKING:
@@ -27,12 +28,10 @@ if TYPE_CHECKING:
     from ppocore.policy import Policy
     from ppocore.presets import preset
     from ppocore.registry import available_backends, register_backend
+    from ppocore.training.buffer import RolloutBuffer
     from ppocore.training.callbacks import Callback, Run
     from ppocore.training.result import TrainResult
-    from ppocore.training.rollout import RolloutBuffer
     from ppocore.training.runtime import Runtime
-
-from ppocore.files.version import VERSION as __version__
 
 # In a checkout, backends/ and envs/ stand beside this folder; installed, they lie inside it.
 _checkout = Path(__file__).resolve().parent.parent
@@ -76,7 +75,7 @@ _HOME = {
     "preset": "presets",
     "PPOConfig": "config",
     "Policy": "policy",
-    "RolloutBuffer": "training.rollout",
+    "RolloutBuffer": "training.buffer",
     "TrainResult": "training.result",
     "available_backends": "registry",
     "register_backend": "registry",

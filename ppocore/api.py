@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from ppocore.runs.configuration import RunConfiguration, Saving, runtime_as_json
 from ppocore.runs.directory import RunDirectory, environment_of, read_configuration, saying_what_cannot_be_written
 from ppocore.runs.saver import Evaluation, Saver
 from ppocore.training.callbacks import Callback, Run, as_callbacks
+from ppocore.training.collector import Collector, check_collector
+from ppocore.training.local_collector import LocalCollector
 from ppocore.training.result import TrainResult
 from ppocore.training.runtime import Runtime
 from ppocore.training.snapshot import Snapshot
@@ -36,7 +38,7 @@ Environment = str | Callable[[], Any] | Any
 
 
 def train(
-    env: Environment,
+    env: Environment | None = None,
     config: PPOConfig | None = None,
     *,
     backend: str | BackendFactory | None = None,
@@ -50,11 +52,13 @@ def train(
     checkpoint_every: int = 50,
     keep: int = 3,
     evaluate_episodes: int = 0,
+    collector: Collector | None = None,
 ) -> TrainResult:
     """Train a policy with PPO.
 
     Args:
-        env: an environment's id, a callable that makes one environment, or a Gymnasium ``VectorEnv``.
+        env: an environment's id, a callable that makes one environment, or a Gymnasium ``VectorEnv``; left out with a
+            ``collector``.
         config: the settings; by default the environment's preset (`ppocore.presets`).
         backend: a backend's name, or what makes one: a class, or a backend around a network of your own such as
             ``TorchBackend(network=...)``; by default the runtime's, ``numpy``.
@@ -73,6 +77,8 @@ def train(
         keep: how many checkpoints are kept, beside the best.
         evaluate_episodes: rank checkpoints by the mean return of that many evaluated episodes; 0: by the mean return
             of the last 100 training episodes.
+        collector: collects the rollouts in place of environments made here (`ppocore.training.Collector`); closed in
+            the end.
 
     Returns:
         The result. After Ctrl-C or SIGTERM it is that of the last whole iteration, with ``interrupted`` set; where a
@@ -89,24 +95,22 @@ def train(
         raise TypeError(f"seed={seed!r} must be an integer")
     if seed < 0:
         raise UsageError(f"seed={seed} is negative: choose 0 or more")
-    config = preset(env) if config is None else config
+    _check_what_collects(env, env_kwargs, collector)
+    config = preset(env if collector is None else collector.name) if config is None else config
     saving = Saving(checkpoint_every, keep, evaluate_episodes)
-    if saving.evaluate_episodes and isinstance(env, VectorEnv):
-        raise UsageError("evaluate_episodes needs an environment's id or a callable, not a VectorEnv: leave it out")
+    if saving.evaluate_episodes and (env is None or isinstance(env, VectorEnv)):
+        given = "a collector" if env is None else "a VectorEnv"
+        raise UsageError(f"evaluate_episodes needs an environment's id or a callable, not {given}: leave it out")
     observers = [*reporter_callbacks(reporters), *as_callbacks(callbacks)]
     computed = Runtime().updated(runtime, backend, device)
-    with _trainer(env, config, int(seed), computed, env_kwargs) as trainer:
+    with _trainer(env, config, int(seed), computed, env_kwargs, collector) as trainer:
         if run_dir is None:
             return trainer.run(observers)
         with RunDirectory.create(run_dir) as directory:
             directory.write_configuration(
                 RunConfiguration(
-                    env=trainer.environments.name,
-                    env_given_as="id"
-                    if isinstance(env, str)
-                    else "vector"
-                    if isinstance(env, VectorEnv)
-                    else "callable",
+                    env=trainer.collector.name,
+                    env_given_as=_given_as(env),
                     env_kwargs=env_kwargs if _is_json(env_kwargs) else "not JSON",
                     seed=int(seed),
                     config=config,
@@ -133,6 +137,7 @@ def resume(
     keep: int | None = None,
     callbacks: Sequence[Callback | Callable[[Run], Any]] = (),
     reporters: Sequence[Reporter] = (),
+    collector: Collector | None = None,
 ) -> TrainResult:
     """Resume a run from its newest checkpoint; it ends as if it had never been interrupted.
 
@@ -153,6 +158,7 @@ def resume(
         keep: another number of checkpoints to keep.
         callbacks: as in `train`.
         reporters: as in `train`.
+        collector: a new one like the one that the run was given, where it was given one.
 
     Raises:
         UsageError: no such run, one that another process writes, files that are damaged, environments that cannot be
@@ -167,14 +173,17 @@ def resume(
         saving = recorded.saving.replace(every=checkpoint_every, keep=keep)
         if backend is None and recorded.own_network:
             raise UsageError(f"the run in {path} trains a network of your own: pass backend=, made around that network")
-        maker = _environment(path, recorded, env)
-        kwargs = recorded.env_kwargs if env_kwargs is None else env_kwargs
+        _check_what_collects(env, env_kwargs, collector, resuming=True)
+        if collector is not None and saving.evaluate_episodes:
+            raise UsageError(f"the run in {path} evaluates its policy, for which it needs env: leave the collector out")
+        maker = None if collector is not None else _environment(path, recorded, env)
+        kwargs = recorded.env_kwargs if env_kwargs is None and collector is None else env_kwargs
         if isinstance(kwargs, str):
             raise UsageError(
                 f"the environments of {path} were made with arguments that JSON cannot hold: pass env_kwargs="
             )
         computed = recorded.recorded_runtime().updated(runtime, backend, device)
-        with _trainer(maker, config, recorded.seed, computed, kwargs) as trainer:
+        with _trainer(maker, config, recorded.seed, computed, kwargs, collector) as trainer:
             with saying_what_cannot_be_written(path):
                 snapshot = directory.newest()
                 if snapshot is None:
@@ -194,23 +203,44 @@ def resume(
             return trainer.run([*writers, *observers], path)
 
 
+def _check_what_collects(env: Any, env_kwargs: Any, collector: Any, resuming: bool = False) -> None:
+    """Refuse environments and a collector given together, and a collector that is none."""
+    if collector is None:
+        if env is None and not resuming:
+            raise UsageError("env is missing: give an environment's id, a callable, a VectorEnv, or a collector")
+        return
+    for name, given in (("env", env), ("env_kwargs", env_kwargs)):
+        if given is not None:
+            raise UsageError(
+                f"{name} cannot be given together with a collector, which has its environments: leave it out"
+            )
+    check_collector(collector)
+
+
 @contextmanager
 def _trainer(
-    env: Environment, config: PPOConfig, seed: int, runtime: Runtime, env_kwargs: dict[str, Any] | None
+    env: Environment | None,
+    config: PPOConfig,
+    seed: int,
+    runtime: Runtime,
+    env_kwargs: dict[str, Any] | None,
+    collector: Collector | None,
 ) -> Iterator[Trainer]:
-    """Make the parts of a run, and close its environments in the end."""
+    """Make the parts of a run, and close its collector in the end."""
     factory = backend_factory(runtime.backend) if isinstance(runtime.backend, str) else runtime.backend
-    environments = make_environments(
-        env,
-        config.num_envs,
-        seed=seed,
-        vectorization=runtime.vectorization,
-        env_kwargs=env_kwargs,
-        timeout=runtime.env_timeout,
-    )
+    if collector is None:
+        environments = make_environments(
+            env,
+            config.num_envs,
+            seed=seed,
+            vectorization=runtime.vectorization,
+            env_kwargs=env_kwargs,
+            timeout=runtime.env_timeout,
+        )
+        collector = LocalCollector(environments)
     # What is not finite is found and named where it arises; NumPy's warnings would only precede the sentence.
-    with environments, threadpool_limits(limits=runtime.threads, user_api="blas"), np.errstate(all="ignore"):
-        trainer = Trainer(environments, config, factory, seed, runtime.device)
+    with closing(collector), threadpool_limits(limits=runtime.threads, user_api="blas"), np.errstate(all="ignore"):
+        trainer = Trainer(collector, config, factory, seed, runtime.device)
         with trainer.backend.using_threads(runtime.threads):
             yield trainer
 
@@ -230,13 +260,15 @@ def _writers(
 
 
 def _mean_return(
-    policy: Policy, env: Environment, saving: Saving, seed: int, env_kwargs: dict[str, Any] | None
+    policy: Policy, env: Environment | None, saving: Saving, seed: int, env_kwargs: dict[str, Any] | None
 ) -> float:
     result = evaluate(policy, env, episodes=saving.evaluate_episodes, seed=seed, env_kwargs=env_kwargs)
     return float(result.summary()["mean_return"])
 
 
-def _given_as(env: Environment) -> str:
+def _given_as(env: Environment | None) -> str:
+    if env is None:
+        return "collector"
     return "id" if isinstance(env, str) else "vector" if isinstance(env, VectorEnv) else "callable"
 
 
@@ -252,9 +284,10 @@ def _environment(path: Path, recorded: RunConfiguration, env: Environment | None
     if env is not None:
         return env
     if recorded.env_given_as != "id":
+        argument = "collector" if recorded.env_given_as == "collector" else "env"
         raise UsageError(
             f"the environments of {path} were made by {recorded.env}, which a file cannot hold: call "
-            f"ppocore.resume({str(path)!r}, env=...) with it"
+            f"ppocore.resume({str(path)!r}, {argument}=...) with it"
         )
     return environment_of(path)
 
@@ -289,10 +322,10 @@ def _check(snapshot: Snapshot, config: PPOConfig, seed: int, trainer: Trainer, p
         raise UsageError(
             f"{changed[0]} in {path}'s config.json is not what its checkpoint says: put it back, or train a new run"
         )
-    if snapshot.description["env"] != trainer.environments.name:
+    if snapshot.description["env"] != trainer.collector.name:
         raise UsageError(
             f"the run in {path} is of {snapshot.description['env']}, the environments given are "
-            f"{trainer.environments.name}: give those of the run"
+            f"{trainer.collector.name}: give those of the run"
         )
     if snapshot.steps > config.total_steps:
         raise UsageError(

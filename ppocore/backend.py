@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from ppocore.networks.chunks import in_chunks
 from ppocore.networks.spec import NetworkSpec
 
 Array = NDArray[Any]
@@ -232,6 +233,4 @@ class BackendActor:
 
     def values(self, observations: Array) -> Array:
         """Values (B,) for observations (B, O), float32."""
-        chunks = range(0, len(observations), 4096)  # bounds the memory that a large rollout takes
-        values = [self._backend.forward(observations[start : start + 4096])[1] for start in chunks]
-        return np.concatenate(values).astype(np.float32)
+        return in_chunks(lambda rows: self._backend.forward(rows)[1].astype(np.float32), observations)

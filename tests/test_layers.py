@@ -4,7 +4,6 @@ import ast
 from functools import cache
 from pathlib import Path
 
-
 ROOT = Path(__file__).resolve().parent.parent
 # From the bottom to the top: a unit (a module or a package of ppocore/, backends/, envs/) may import those before it.
 ORDER = (

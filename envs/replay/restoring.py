@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,28 +16,30 @@ from ppocore.errors import EnvironmentFault
 
 
 class Restoring(VectorEnvironments):
-    """`episodes` and `restore` for every autoreset mode."""
+    """`state` and `restore` for every autoreset mode."""
 
     def log_actions(self) -> None:
         """Remember the actions of every episode, if that is all it takes to repeat one.
 
-        It is where each begins with a reset of its own.  A wrapper around the vector may have a state of its own.
+        It is where each begins with a reset of its own. A wrapper around the vector may have a state of its own.
         """
         vector = self._vector
         self._logging = self._seeds_each and isinstance(vector, SyncVectorEnv | WorkerVectorEnv)
 
-    def episodes(self) -> Episodes:
-        """See `VectorEnvironments.episodes`."""
-        return Episodes(
+    def state(self) -> dict[str, Array]:
+        """See `VectorEnvironments.state`."""
+        episodes = Episodes(
             [-1 if seed is None else seed for seed in self.episode_seeds],
             list(self._episodes),
             [self._steps - began for began in self._began],
             self._steps,
             self._log.since(self._began) if self._logging else None,
         )
+        return episodes.to_tensors()
 
-    def restore(self, episodes: Episodes, observations: Array) -> tuple[Array, dict[int, str]]:
+    def restore(self, state: Mapping[str, Array], observations: Array) -> tuple[Array, dict[int, str]]:
         """See `VectorEnvironments.restore`."""
+        episodes = Episodes.from_tensors(state, self.num_envs)
         self._steps = episodes.steps
         self._episodes = list(episodes.counts)
         self._began = [episodes.steps - length for length in episodes.lengths]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,48 +15,64 @@ from ppocore.advantages.vtrace import vtrace
 Array = NDArray[Any]
 
 
-class Experience(NamedTuple):
-    """What estimators read, (T, N) each; see `ppocore.advantages`."""
+class Trajectories(Protocol):
+    """What estimators read of a rollout, arrays (T, N); see `ppocore.advantages`."""
 
-    rewards: Array
-    values: Array
-    next_values: Array
-    terminated: Array
-    truncated: Array
-    valid: Array
-    log_ratios: Array
-    """Log of the policy's probability of the action over that of when it was taken: 0 before the first update."""
+    @property
+    def rewards(self) -> Array:
+        """Of each step."""
 
+    @property
+    def values(self) -> Array:
+        """Of the observations acted on."""
 
-def _gae(e: Experience, gamma: float, lam: float, n: int) -> AdvantageEstimate:
-    return gae(*e[:5], gamma=gamma, lam=lam, valid=e.valid)
+    @property
+    def next_values(self) -> Array:
+        """Of each step's true successor."""
 
+    @property
+    def terminated(self) -> Array:
+        """Whether the step reached a terminal state."""
 
-def _td(e: Experience, gamma: float, lam: float, n: int) -> AdvantageEstimate:
-    return _n_step(e, gamma, lam, 1)
+    @property
+    def truncated(self) -> Array:
+        """Whether the episode was cut off after the step."""
 
-
-def _monte_carlo(e: Experience, gamma: float, lam: float, n: int) -> AdvantageEstimate:
-    returns = discounted_returns(e.rewards, e.next_values, e.terminated, e.truncated, gamma=gamma, valid=e.valid)
-    return _above(e, returns)
-
-
-def _n_step(e: Experience, gamma: float, lam: float, n: int) -> AdvantageEstimate:
-    returns = n_step_returns(e.rewards, e.next_values, e.terminated, e.truncated, gamma=gamma, n=n, valid=e.valid)
-    return _above(e, returns)
+    @property
+    def valid(self) -> Array:
+        """False where the row is no transition."""
 
 
-def _vtrace(e: Experience, gamma: float, lam: float, n: int) -> AdvantageEstimate:
-    estimate = vtrace(*e[:5], e.log_ratios, gamma=gamma, lam=lam, valid=e.valid)
+def _gae(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate:
+    return gae(r.rewards, r.values, r.next_values, r.terminated, r.truncated, gamma=gamma, lam=lam, valid=r.valid)
+
+
+def _td(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate:
+    return _n_step(r, log_ratios, gamma, lam, 1)
+
+
+def _monte_carlo(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate:
+    returns = discounted_returns(r.rewards, r.next_values, r.terminated, r.truncated, gamma=gamma, valid=r.valid)
+    return _above_values(r, returns)
+
+
+def _n_step(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate:
+    returns = n_step_returns(r.rewards, r.next_values, r.terminated, r.truncated, gamma=gamma, n=n, valid=r.valid)
+    return _above_values(r, returns)
+
+
+def _vtrace(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate:
+    rows = (r.rewards, r.values, r.next_values, r.terminated, r.truncated)
+    estimate = vtrace(*rows, log_ratios, gamma=gamma, lam=lam, valid=r.valid)
     return AdvantageEstimate(estimate.advantages, estimate.vs)
 
 
-def _above(e: Experience, returns: Array) -> AdvantageEstimate:
+def _above_values(r: Trajectories, returns: Array) -> AdvantageEstimate:
     """How far returns lie above the values, where rows are valid."""
-    return AdvantageEstimate(np.where(e.valid, returns - e.values, 0.0), np.where(e.valid, returns, 0.0))
+    return AdvantageEstimate(np.where(r.valid, returns - r.values, 0.0), np.where(r.valid, returns, 0.0))
 
 
-Estimator = Callable[[Experience, float, float, int], AdvantageEstimate]
+Estimator = Callable[[Trajectories, Array, float, float, int], AdvantageEstimate]
 
 ESTIMATORS: dict[str, Estimator] = {
     "gae": _gae,
@@ -65,21 +81,30 @@ ESTIMATORS: dict[str, Estimator] = {
     "td": _td,
     "vtrace": _vtrace,
 }
-"""From experience, gamma, lambda and n to advantages and returns.
+"""From a rollout, log-ratios, gamma, lambda and n to advantages and returns.
 
 ``monte_carlo``: the `discounted_returns` to the end of the episode or of the rollout, where they are closed off by a
-value.  ``n_step``: those of n rewards and a value.  ``td``: of one reward and a value.  ``gae`` mixes all of these,
-and ``vtrace`` corrects for a policy that has moved since, which it has where advantages are recomputed.
+value. ``n_step``: those of n rewards and a value. ``td``: of one reward and a value. ``gae`` mixes all of these,
+and ``vtrace`` corrects for a policy that has moved since, which it has where advantages are re-estimated.
 """
 
 
 def estimate(
-    experience: Experience, *, estimator: str = "gae", value_target: str = "same", gamma: float, lam: float, n: int = 5
+    rollout: Trajectories,
+    log_ratios: Array | None = None,
+    *,
+    estimator: str = "gae",
+    value_target: str = "same",
+    gamma: float,
+    lam: float,
+    n: int = 5,
 ) -> AdvantageEstimate:
-    """Advantages by one estimator, and value targets by the same or another.
+    """Estimate advantages by one estimator, and value targets by the same or another.
 
     Args:
-        experience: of one rollout.
+        rollout: whose arrays are read.
+        log_ratios: log of the policy's probability of each action over that of when it was taken, (T, N), which
+            ``vtrace`` reads; None for a policy that has not moved since.
         estimator: of the advantages, a name in `ESTIMATORS`.
         value_target: of the returns, a name in `ESTIMATORS`; ``same`` for those of the advantages.
         gamma: the discount.
@@ -89,7 +114,8 @@ def estimate(
     Returns:
         Both (T, N), and 0 where not valid.
     """
-    advantages, returns = ESTIMATORS[estimator](experience, gamma, lam, n)
+    log_ratios = np.zeros_like(rollout.rewards) if log_ratios is None else log_ratios
+    advantages, returns = ESTIMATORS[estimator](rollout, log_ratios, gamma, lam, n)
     if value_target not in ("same", estimator):
-        returns = ESTIMATORS[value_target](experience, gamma, lam, n).returns
+        returns = ESTIMATORS[value_target](rollout, log_ratios, gamma, lam, n).returns
     return AdvantageEstimate(advantages, returns)

@@ -29,6 +29,7 @@ from ppocore.distributions import (
     SquashedGaussian,
 )
 from ppocore.errors import UsageError
+from ppocore.networks.chunks import in_chunks
 from ppocore.networks.initialization import HIDDEN_GAIN, POLICY_GAIN, VALUE_GAIN, orthogonal
 
 Array = NDArray[Any]
@@ -145,8 +146,6 @@ _DISTRIBUTIONS: dict[str, Callable[[int], Distribution]] = {
     "beta": Beta,
 }
 
-_CHUNK = 4096
-
 
 def check_outputs(outputs: Any, rows: int, spec: NetworkSpec) -> None:
     """Refuse what a user's own network gave for ``rows`` observations if its shapes are not the contract's.
@@ -257,8 +256,5 @@ class ActingNetwork:
 
     def values(self, observations: Array) -> Array:
         """Values (B,) for observations (B, observation_size), float32."""
-        values = np.empty(len(observations), np.float32)
-        for start in range(0, len(observations), _CHUNK):  # bounds the memory that a large rollout takes
-            rows = slice(start, start + _CHUNK)
-            values[rows] = self._stacks["critic"](observations[rows])[:, 0]
-        return values
+        critic = self._stacks["critic"]
+        return in_chunks(lambda rows: critic(rows)[:, 0].astype(np.float32), observations)

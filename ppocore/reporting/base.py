@@ -46,6 +46,8 @@ METHODS = ("begin", "iteration", "close", "end")
 class ReporterCallback(Callback):
     """Passes a run on to a reporter, which is dropped with one warning where it raises."""
 
+    reads_infos = False
+
     def __init__(self, reporter: Reporter) -> None:
         self._reporter: Reporter | None = reporter
 

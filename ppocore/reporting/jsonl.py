@@ -22,6 +22,8 @@ class MetricsFile(Callback):
         path: of the file; what it holds stays.
     """
 
+    reads_infos = False
+
     def __init__(self, path: Path) -> None:
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (held for the run; closed by `on_end`)
         self._path = path

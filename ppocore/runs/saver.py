@@ -24,6 +24,8 @@ class Evaluation(Callback):
         every: iterations from one evaluation to the next; 0 for none before the end.
     """
 
+    reads_infos = False
+
     def __init__(self, evaluate: Callable[[Policy], float], every: int) -> None:
         self._evaluate, self._every = evaluate, every
         self._last: tuple[int, float] | None = None  # after how many steps, and the mean return
@@ -51,6 +53,8 @@ class Saver(Callback):
         evaluation: by which the best is found; None: by the mean training return.
         resumed: the checkpoint that a resumed run began from.
     """
+
+    reads_infos = False
 
     def __init__(
         self,

@@ -105,6 +105,9 @@ class Callback:
     whole iteration is then saved.
     """
 
+    reads_infos = True
+    """Whether ``run.infos`` is to be filled for it."""
+
     def on_start(self, run: Run) -> None:
         """Be called before the first iteration."""
 

@@ -1,4 +1,4 @@
-"""Learning from one rollout: estimate advantages, go over it in epochs, adapt what adapts."""
+"""Learning from one rollout: estimate advantages, update in epochs, adapt what adapts."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ppocore.advantages.estimators import estimate
+from ppocore.advantages.gae import AdvantageEstimate
 from ppocore.backend import Backend, BackendActor, Objective, OptimizerStep, UpdateStats
 from ppocore.config import PPOConfig
 from ppocore.errors import NonFiniteError, UsageError
 from ppocore.networks.spec import ActingNetwork, NetworkSpec, compute_dtype
-from ppocore.training.collector import RolloutCollector
+from ppocore.normalize import explained_variance
 from ppocore.training.failed_update import FailedUpdate
-from ppocore.training.rng import of_generator, set_generator
-from ppocore.training.rollout import RolloutBuffer
+from ppocore.training.rng import rng_state, set_rng_state
+from ppocore.training.rollout import Rollout, check_rollout, divergence, evaluate, log_ratios, minibatches
 from ppocore.training.schedules import AdaptivePenalty, AdaptiveRate, annealed
+
+Array = NDArray[Any]
 
 
 class Learned(NamedTuple):
@@ -28,7 +32,9 @@ class Learned(NamedTuple):
     """The debug variables of every optimizer step that was made."""
     divergence: float | None
     """Mean KL(policy before || policy after) over the rollout; None where nothing adapts to it."""
-    weights: dict[str, NDArray[Any]]
+    explained_variance: float
+    """Of the returns by the rollout's values; not finite where the returns do not vary."""
+    weights: dict[str, Array]
     """The backend's, by name."""
 
 
@@ -37,11 +43,10 @@ class Learner:
 
     Args:
         backend: what learns.
-        actor: acts with the backend's weights; it is given them after every iteration.
-        collector: whose rollout is learned from, and who judges it anew.
+        actor: acts with the backend's weights; it is given them after every iteration, and to re-evaluate a rollout.
         config: the settings.
         rng: draws the minibatches.
-        spec: of the network, for a report of what was not finite.
+        spec: of the network.
 
     Raises:
         UsageError: settings that tell actor and critic apart, with a network of the user's own.
@@ -51,15 +56,15 @@ class Learner:
         self,
         backend: Backend,
         actor: ActingNetwork | BackendActor,
-        collector: RolloutCollector,
         config: PPOConfig,
         rng: np.random.Generator,
         spec: NetworkSpec,
     ) -> None:
         if backend.own_network is not None:
             _refuse_parts(config)
-        self._backend, self._actor, self._collector = backend, actor, collector
+        self._backend, self._actor = backend, actor
         self._config, self._rng, self._spec = config, rng, spec
+        self._distribution = spec.distribution()
         self._learning_rate = annealed(config.learning_rate, config.anneal_learning_rate)
         critic_rate = config.learning_rate if config.critic_learning_rate is None else config.critic_learning_rate
         self._critic_learning_rate = annealed(critic_rate, config.anneal_learning_rate)
@@ -93,28 +98,30 @@ class Learner:
             config.separate_optimizers,
         )
 
-    def learn(self, remaining: float, iteration: int) -> Learned:
-        """Learn from the collector's rollout.
+    def learn(self, rollout: Rollout, remaining: float, iteration: int) -> Learned:
+        """Learn from a rollout, with ``remaining`` of the run left in an iteration counted from 0.
 
         Raises:
+            RunError: the arrays of the rollout do not fit together.
             NonFiniteError: an update was not finite; it was not applied.
         """
         config = self._config
+        check_rollout(rollout, config.num_steps, config.num_envs)
         objective, step = self.objective(remaining, iteration), self.step(remaining)
-        self._estimate(anew=False)
-        stats = self._update(objective, step)
+        stats, returns = self._update(rollout, objective, step)
         weights = self._backend.weights()
         self._actor.load(weights)
-        divergence = None
+        moved = None
         if config.kl_penalty_target is not None or config.adaptive_lr_kl is not None:
-            divergence = self._collector.divergence(self._actor)
-            self._penalty.update(divergence)
-            self._rate.update(divergence)
-        return Learned(objective, step, stats, divergence, weights)
+            moved = divergence(rollout, self._actor, self._distribution)
+            self._penalty.update(moved)
+            self._rate.update(moved)
+        explained = float(explained_variance(rollout.values, returns, rollout.valid))
+        return Learned(objective, step, stats, moved, explained, weights)
 
     def state(self) -> dict[str, Any]:
-        """What has been adapted to the divergences so far, and the place of the stream that draws minibatches."""
-        return {"kl_coef": self._penalty.value, "rate": self._rate.value, "minibatches": of_generator(self._rng)}
+        """Return what has been adapted to the divergences so far, and the RNG state of the minibatches."""
+        return {"kl_coef": self._penalty.value, "rate": self._rate.value, "minibatches": rng_state(self._rng)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave.
@@ -123,20 +130,29 @@ class Learner:
             KeyError, TypeError, ValueError: it is something else.
         """
         self._penalty.value, self._rate.value = float(state["kl_coef"]), float(state["rate"])
-        set_generator(self._rng, state["minibatches"])
+        set_rng_state(self._rng, state["minibatches"])
 
-    def _update(self, objective: Objective, step: OptimizerStep) -> list[UpdateStats]:
-        """The epochs over one rollout."""
+    def _update(self, rollout: Rollout, objective: Objective, step: OptimizerStep) -> tuple[list[UpdateStats], Array]:
+        """Make the updates of every epoch; their debug variables, and the returns that were learned from last."""
         config = self._config
         made: list[UpdateStats] = []
-        for batch in self._buffer.minibatches(
+        estimates = self._estimate(rollout)
+
+        def reestimate() -> AdvantageEstimate:
+            nonlocal estimates
+            estimates = self._reestimate(rollout)
+            return estimates
+
+        for batch in minibatches(
+            rollout,
+            estimates,
             config.minibatch_size,
             self._rng,
             epochs=config.update_epochs,
             normalize_advantages=config.normalize_advantages,
             advantage_scope=config.advantage_scope,
             with_parameters=objective.kl_coef > 0.0,
-            before_epoch=self._estimate if config.recompute_advantages else None,
+            reestimate=reestimate if config.recompute_advantages else None,
             dtype=compute_dtype(config.precision),
         ):
             try:
@@ -152,31 +168,28 @@ class Learner:
                 step = OptimizerStep(
                     step.learning_rate, step.max_grad_norm, step.critic_learning_rate, separate=True, hold_actor=True
                 )
-        return made
+        return made, estimates.returns
 
-    def _estimate(self, anew: bool = True) -> None:
-        """Advantages and returns of the rollout; ``anew`` with what the network has become since."""
+    def _estimate(self, rollout: Rollout, ratios: Array | None = None) -> AdvantageEstimate:
         config = self._config
-        values, next_values, log_ratios = None, None, None
-        if anew:
-            self._actor.load(self._backend.weights())
-            values, next_values = self._collector.values(self._actor)
-            if "vtrace" in (config.advantage_estimator, config.value_target):
-                log_ratios = self._collector.log_ratios(self._actor)
-        self._buffer.compute_advantages(
+        return estimate(
+            rollout,
+            ratios,
             gamma=config.gamma,
             lam=config.gae_lambda,
             estimator=config.advantage_estimator,
             value_target=config.value_target,
             n=config.n_step,
-            values=values,
-            next_values=next_values,
-            log_ratios=log_ratios,
         )
 
-    @property
-    def _buffer(self) -> RolloutBuffer:
-        return self._collector.buffer
+    def _reestimate(self, rollout: Rollout) -> AdvantageEstimate:
+        """Estimate again, with the network as it is now."""
+        config, ratios = self._config, None
+        self._actor.load(self._backend.weights())
+        values, next_values = evaluate(rollout, self._actor)
+        if "vtrace" in (config.advantage_estimator, config.value_target):
+            ratios = log_ratios(rollout, self._actor, self._distribution)
+        return self._estimate(rollout._replace(values=values, next_values=next_values), ratios)
 
 
 def _refuse_parts(config: PPOConfig) -> None:

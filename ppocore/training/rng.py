@@ -1,4 +1,4 @@
-"""Where a random stream stands, as JSON can hold it."""
+"""The state of a random number generator, as JSON can hold it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 
 
-def of_generator(rng: np.random.Generator) -> dict[str, Any]:
-    """A random stream's place, as JSON can hold it."""
+def rng_state(rng: np.random.Generator) -> dict[str, Any]:
+    """Return the state of a generator, as JSON can hold it."""
     return dict(rng.bit_generator.state)
 
 
-def set_generator(rng: np.random.Generator, place: Mapping[str, Any]) -> None:
-    """Continue a random stream from its place.
+def set_rng_state(rng: np.random.Generator, state: Mapping[str, Any]) -> None:
+    """Set the state of a generator, as `rng_state` gave it.
 
     Raises:
-        ValueError: it is of another kind of stream, or none.
+        ValueError: it is the state of another kind of generator, or none.
     """
     try:
-        rng.bit_generator.state = place
+        rng.bit_generator.state = state
     except (KeyError, TypeError, OverflowError) as error:
-        raise ValueError(f"it has no place of a random stream: {error!r}") from error
+        raise ValueError(f"it has no state of a random number generator: {error!r}") from error

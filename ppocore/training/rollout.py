@@ -1,178 +1,228 @@
-"""One rollout: what happened, what was thought of it, and the minibatches made of it."""
+"""One rollout as data, and what is computed from it: values, log-ratios, divergences and minibatches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ppocore.advantages.estimators import Experience, estimate
+from ppocore.advantages.gae import AdvantageEstimate
 from ppocore.backend import Minibatch
+from ppocore.distributions import Distribution
+from ppocore.errors import RunError
+from ppocore.networks.chunks import in_chunks
 from ppocore.normalize import normalize
 
 Array = NDArray[Any]
 
 
-class RolloutBuffer:
-    """T steps of N environments, time-major, allocated once and filled again each iteration.
+class Actor(Protocol):
+    """What collecting and re-evaluating need of a network."""
 
-    Everything is kept as float32, which is what makes runs exact (see docs/exact-runs.md).
+    def policy(self, observations: Array) -> Array:
+        """Distribution parameters (B, P); may be overwritten by the next call."""
 
-    ==================  ==========================  =====================================================
-    ``observations``    (T, N, observation_size)    as the policy saw them
-    ``actions``         (T, N, *action_shape)       as sampled, not as clipped for the environment
-    ``rewards``         (T, N)                      as learned from
-    ``terminated``      (T, N) bool
-    ``truncated``       (T, N) bool
-    ``valid``           (T, N) bool                 False where the step only reset its environment
-    ``masks``           (T, N, mask_size) bool      which actions were allowed; None where all always were
-    ``parameters``      (T, N, parameter_size)      of the distribution when acting, before masks
-    ``log_probs``       (T, N)                      of the actions when taken
-    ``values``          (T, N)                      of the observations when acted on
-    ``next_values``     (T, N)                      of each step's true successor
-    ``advantages``      (T, N)                      after `compute_advantages`
-    ``returns``         (T, N)                      after `compute_advantages`
-    ==================  ==========================  =====================================================
+    def values(self, observations: Array) -> Array:
+        """Values (B,), float32."""
+
+
+class Rollout(NamedTuple):
+    """T steps of N environments, time-major.
+
+    Floating-point arrays are float32, which is what makes runs exact (see docs/exact-runs.md), but observations may
+    have any dtype and shape.
+
+    ========================  =====================  =================================================================
+    ``observations``          (T, N, *O)             as the policy saw them
+    ``actions``               (T, N, *A)             as sampled, not as clipped for the environment
+    ``rewards``               (T, N)                 as learned from
+    ``terminated``            (T, N) bool            the step reached a terminal state
+    ``truncated``             (T, N) bool            the episode was cut off after the step
+    ``valid``                 (T, N) bool            False where the step only reset its environment
+    ``parameters``            (T, N, P)              of the distribution that acted, before masks
+    ``log_probs``             (T, N)                 of the actions when taken
+    ``values``                (T, N)                 of the observations, by the network that acted
+    ``next_values``           (T, N)                 of each step's true successor, by the network that acted
+    ``last_observations``     (N, *O)                what follows the last row
+    ``final_observations``    (K, *O)                true successors that are not the next row's observation, because
+                                                     an episode ended and its environment was reset
+    ``final_index``           (K, 2) integers        row and environment of the step that led to each of them
+    ``masks``                 (T, N, M) bool         which actions were allowed; None where all always were
+    ========================  =====================  =================================================================
     """
 
-    def __init__(
-        self,
-        num_steps: int,
-        num_envs: int,
-        observation_size: int,
-        action_shape: tuple[int, ...] = (),
-        action_dtype: Any = np.int64,
-        parameter_size: int = 0,
-    ) -> None:
-        shape = (num_steps, num_envs)
-        self.observations: NDArray[np.float32] = np.zeros((*shape, observation_size), np.float32)
-        self.actions: Array = np.zeros((*shape, *action_shape), action_dtype)
-        self.parameters: NDArray[np.float32] = np.zeros((*shape, parameter_size), np.float32)
-        self.masks: NDArray[np.bool_] | None = None
-        self.rewards, self.log_probs, self.values, self.next_values, self.advantages, self.returns = (
-            np.zeros(shape, np.float32) for _ in range(6)
-        )
-        self.terminated, self.truncated = (np.zeros(shape, np.bool_) for _ in range(2))
-        self.valid: NDArray[np.bool_] = np.ones(shape, np.bool_)
+    observations: Array
+    actions: Array
+    rewards: Array
+    terminated: Array
+    truncated: Array
+    valid: Array
+    parameters: Array
+    log_probs: Array
+    values: Array
+    next_values: Array
+    last_observations: Array
+    final_observations: Array
+    final_index: Array
+    masks: Array | None = None
 
     @property
-    def num_steps(self) -> int:
-        """Rows, T."""
-        return self.rewards.shape[0]
+    def num_valid(self) -> int:
+        """How many of the T * N steps are valid."""
+        return int(np.count_nonzero(self.valid))
 
-    @property
-    def num_envs(self) -> int:
-        """Columns, N."""
-        return self.rewards.shape[1]
 
-    def compute_advantages(
-        self,
-        *,
-        gamma: float,
-        lam: float,
-        estimator: str = "gae",
-        value_target: str = "same",
-        n: int = 5,
-        values: Array | None = None,
-        next_values: Array | None = None,
-        log_ratios: Array | None = None,
-    ) -> None:
-        """Fill ``advantages`` and ``returns`` by `ppocore.advantages.estimators.estimate` from the arrays above.
+def check_rollout(rollout: Rollout, num_steps: int, num_envs: int) -> None:
+    """Check that the arrays of a rollout have shapes that fit together, and that a step of it is valid.
 
-        ``values``, ``next_values`` and ``log_ratios`` (all (T, N)) take the place of those of the rollout where a
-        network that has learned since is to judge it.
-        """
-        experience = Experience(
-            self.rewards,
-            self.values if values is None else values,
-            self.next_values if next_values is None else next_values,
-            self.terminated,
-            self.truncated,
-            self.valid,
-            np.zeros_like(self.rewards) if log_ratios is None else log_ratios,
-        )
-        self.advantages, self.returns = estimate(
-            experience, estimator=estimator, value_target=value_target, gamma=gamma, lam=lam, n=n
-        )
+    Raises:
+        RunError: the first array that does not fit.
+    """
+    observation, count = rollout.observations.shape[2:], len(rollout.final_observations)
+    others = {
+        "last_observations": (num_envs, *observation),
+        "final_observations": (count, *observation),
+        "final_index": (count, 2),
+    }
+    for name, array in rollout._asdict().items():
+        if array is None:
+            continue
+        expected = others.get(name, (num_steps, num_envs))
+        found = array.shape if name in others else array.shape[:2]
+        if found != expected:
+            raise RunError(f"the collector gave {name} of shape {array.shape}, expected {expected}")
+    if not rollout.valid.any():  # the run would never end
+        raise RunError("the collector gave a rollout without a valid step")
 
-    def minibatches(
-        self,
-        size: int,
-        rng: np.random.Generator,
-        *,
-        epochs: int = 1,
-        normalize_advantages: bool = True,
-        advantage_scope: str = "minibatch",
-        with_parameters: bool = False,
-        before_epoch: Callable[[], None] | None = None,
-        dtype: Any = np.float64,
-    ) -> Iterator[Minibatch]:
-        """Shuffled minibatches of the valid steps; each step once an epoch (37 details, core 6).
 
-        An epoch is cut into as few minibatches of at most ``size`` samples as it takes, as equal as can be, so
-        that none is a remainder of a few samples.  Each is a view that the next epoch overwrites.
-        Normalised advantages are those of the minibatch (core 7) or of the rollout, rounded to float32.
+def evaluate(rollout: Rollout, actor: Actor) -> tuple[Array, Array]:
+    """Evaluate the rollout's observations and each step's true successor: values and next values, (T, N) each."""
+    steps, envs = rollout.rewards.shape
+    parts = [_rows(rollout.observations), rollout.last_observations, rollout.final_observations]
+    found = actor.values(np.concatenate(parts))
+    next_values = found[envs : (steps + 1) * envs].reshape(steps, envs).copy()
+    next_values[rollout.final_index[:, 0], rollout.final_index[:, 1]] = found[(steps + 1) * envs :]
+    return found[: steps * envs].reshape(steps, envs), next_values
 
-        Args:
-            size: most samples in one minibatch.
-            rng: draws one permutation an epoch.
-            epochs: passes over the rollout.
-            normalize_advantages: whether advantages are normalised.
-            advantage_scope: over what: each ``minibatch``, or the ``rollout``.
-            with_parameters: whether minibatches have ``old_parameters``.
-            before_epoch: called before each epoch but the first; advantages and returns are read again after it.
-            dtype: of the floating-point arrays handed out.
-        """
-        rows = np.flatnonzero(self.valid)
-        count = len(rows)
-        actions_dtype = dtype if self.actions.dtype.kind == "f" else self.actions.dtype
-        over_rollout = normalize_advantages and advantage_scope == "rollout"
 
-        def estimates() -> list[Array]:
-            advantages, returns = (_flat(a, rows, dtype) for a in (self.advantages, self.returns))
-            return [_normalized(advantages) if over_rollout else advantages, returns]
+def log_probs(rollout: Rollout, parameters: Array, distribution: Distribution) -> Array:
+    """Compute the log-probabilities (T, N) of the rollout's actions under distribution parameters (T * N, P)."""
+    masked = _masked(rollout, parameters, distribution)
+    found, _, _ = distribution.evaluate(masked, _rows(rollout.actions))
+    shaped: Array = found.reshape(rollout.rewards.shape)
+    return shaped
 
-        sources = [
-            _flat(self.observations, rows, dtype),
-            _flat(self.actions, rows, actions_dtype),
-            _flat(self.log_probs, rows, dtype),
-            *estimates(),
-            _flat(self.values, rows, dtype),
-        ]
-        names = list(Minibatch._fields[: len(sources)])
-        if self.masks is not None:
-            names.append("masks")
-            sources.append(_flat(self.masks, rows, np.bool_))
-        if with_parameters:
-            names.append("old_parameters")
-            sources.append(_flat(self.parameters, rows, dtype))
-        shuffled = [np.empty_like(source) for source in sources]
-        parts = -(-count // size)
-        edges = [count * k // parts for k in range(parts + 1)] if parts else [0]
-        for epoch in range(epochs):
-            if epoch and before_epoch is not None:
-                before_epoch()
-                sources[3:5] = estimates()
-            order = rng.permutation(count)
-            for source, target in zip(sources, shuffled, strict=True):
-                np.take(source, order, axis=0, out=target, mode="clip")  # "raise" would buffer the output
-            for start, stop in pairwise(edges):
-                batch = Minibatch(**{n: a[start:stop] for n, a in zip(names, shuffled, strict=True)})
-                if normalize_advantages and not over_rollout:
-                    batch = batch._replace(advantages=_normalized(batch.advantages))
-                yield batch
+
+def log_ratios(rollout: Rollout, actor: Actor, distribution: Distribution) -> Array:
+    """Compute by how much the log-probabilities of the rollout's actions have changed since, (T, N), float32."""
+    new = log_probs(rollout, _parameters(rollout, actor), distribution)
+    return new.astype(np.float32) - rollout.log_probs
+
+
+def divergence(rollout: Rollout, actor: Actor, distribution: Distribution) -> float:
+    """Compute the mean KL(policy that acted || ``actor``'s policy) over the valid steps, rounded to float32."""
+    new = _masked(rollout, _parameters(rollout, actor), distribution)
+    old = _masked(rollout, _rows(rollout.parameters), distribution)
+    kl, _ = distribution.divergence(old.astype(new.dtype), new)
+    return float(np.float32(kl[rollout.valid.ravel()].mean()))
+
+
+def minibatches(
+    rollout: Rollout,
+    estimates: AdvantageEstimate,
+    size: int,
+    rng: np.random.Generator,
+    *,
+    epochs: int = 1,
+    normalize_advantages: bool = True,
+    advantage_scope: str = "minibatch",
+    with_parameters: bool = False,
+    reestimate: Callable[[], AdvantageEstimate] | None = None,
+    dtype: Any = np.float64,
+) -> Iterator[Minibatch]:
+    """Draw shuffled minibatches of the valid steps; each step once an epoch (37 details, core 6).
+
+    An epoch is cut into as few minibatches of at most ``size`` samples as it takes, as equal as can be, so
+    that none is a remainder of a few samples. Each is a view that the next epoch overwrites.
+    Normalized advantages are those of the minibatch (core 7) or of the rollout, rounded to float32.
+
+    Args:
+        rollout: nothing of it is written to.
+        estimates: its advantages and returns, (T, N) each.
+        size: most samples in one minibatch.
+        rng: draws one permutation an epoch.
+        epochs: passes over the rollout.
+        normalize_advantages: whether advantages are normalized.
+        advantage_scope: over what: each ``minibatch``, or the ``rollout``.
+        with_parameters: whether minibatches have ``old_parameters``.
+        reestimate: gives the advantages and returns of each epoch but the first, at its beginning.
+        dtype: of the floating-point arrays handed out.
+    """
+    rows = np.flatnonzero(rollout.valid)
+    count = len(rows)
+    over_rollout = normalize_advantages and advantage_scope == "rollout"
+
+    def flat(array: Array) -> Array:
+        return _flat(array, rows, dtype)
+
+    def flat_estimates(estimates: AdvantageEstimate) -> list[Array]:
+        advantages, returns = flat(estimates.advantages), flat(estimates.returns)
+        return [_normalized(advantages) if over_rollout else advantages, returns]
+
+    sources = [
+        *(flat(array) for array in (rollout.observations, rollout.actions, rollout.log_probs)),
+        *flat_estimates(estimates),
+        flat(rollout.values),
+    ]
+    names = list(Minibatch._fields[: len(sources)])
+    if rollout.masks is not None:
+        names.append("masks")
+        sources.append(flat(rollout.masks))
+    if with_parameters:
+        names.append("old_parameters")
+        sources.append(flat(rollout.parameters))
+    shuffled = [np.empty_like(source) for source in sources]
+    parts = -(-count // size)
+    edges = [count * k // parts for k in range(parts + 1)] if parts else [0]
+    for epoch in range(epochs):
+        if epoch and reestimate is not None:
+            sources[3:5] = flat_estimates(reestimate())
+        order = rng.permutation(count)
+        for source, target in zip(sources, shuffled, strict=True):
+            np.take(source, order, axis=0, out=target, mode="clip")  # "raise" would buffer the output
+        for start, stop in pairwise(edges):
+            batch = Minibatch(**{n: a[start:stop] for n, a in zip(names, shuffled, strict=True)})
+            if normalize_advantages and not over_rollout:
+                batch = batch._replace(advantages=_normalized(batch.advantages))
+            yield batch
+
+
+def _masked(rollout: Rollout, parameters: Array, distribution: Distribution) -> Array:
+    """Parameters (T * N, P) with the rollout's masks applied."""
+    return parameters if rollout.masks is None else distribution.apply_masks(parameters, _rows(rollout.masks))
+
+
+def _parameters(rollout: Rollout, actor: Actor) -> Array:
+    """What ``actor``'s policy makes of the rollout's observations, (T * N, P)."""
+    return in_chunks(actor.policy, _rows(rollout.observations))
+
+
+def _rows(array: Array) -> Array:
+    """``array`` (T, N, ...) as (T * N, ...)."""
+    return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
 
 
 def _normalized(advantages: Array) -> Array:
-    """Normalised and rounded to float32, in the dtype that they come in."""
+    """Normalized and rounded to float32, in the dtype that they come in."""
     normalized: Array = normalize(advantages).astype(np.float32).astype(advantages.dtype)
     return normalized
 
 
 def _flat(array: Array, rows: Array, dtype: Any) -> Array:
-    """``array`` (T, N, ...) as (rows, ...), the chosen rows only, in another dtype."""
-    flat = array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
-    return (flat if len(rows) == len(flat) else flat[rows]).astype(dtype)
+    """Copy of ``array`` (T, N, ...) as (rows, ...), the chosen rows only, floating-point numbers as ``dtype``."""
+    flat = _rows(array)
+    flat = flat if len(rows) == len(flat) else flat[rows]
+    return flat.astype(dtype if array.dtype.kind == "f" else array.dtype)

@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 
 from ppocore.backend import BackendActor, BackendFactory, UpdateStats
 from ppocore.config import PPOConfig
-from ppocore.envs import VectorEnvironments
+from ppocore.errors import UsageError
 from ppocore.networks.spec import ActingNetwork, NetworkSpec
-from ppocore.normalize import ObservationNormalizer, RewardScaler, explained_variance
+from ppocore.normalize import ObservationNormalizer, RewardScaler
 from ppocore.policy import Policy
 from ppocore.spaces.actions import ActionAdapter
 from ppocore.training.callbacks import Callback, Run, end_callbacks
-from ppocore.training.collector import RolloutCollector
+from ppocore.training.collector import Collector, CollectorSetup
 from ppocore.training.fingerprint import Digests, digests, fingerprint
 from ppocore.training.learner import Learned, Learner
 from ppocore.training.result import TrainResult
-from ppocore.training.rollout import RolloutBuffer
+from ppocore.training.rng import rng_state, set_rng_state
 from ppocore.training.signals import sigterm_interrupts
 from ppocore.training.snapshot import NORMALIZER, SCALER, STATISTICS, Snapshot
 
@@ -47,20 +47,33 @@ class Trainer:
 
     Four random streams, all spawned from the seed: initial weights, actions, minibatches; the environments
     derive theirs from the seed, their index and the episode.
+
+    Args:
+        collector: collects the rollouts; it is started here, and whoever made it closes it.
+        config: the settings.
+        factory: makes the backend.
+        seed: every random number of the run derives from it.
+        device: where the backend computes.
+
+    Raises:
+        UsageError: settings, network and environments that do not fit together.
+        EnvironmentFault: an environment failed in its first reset.
     """
 
     def __init__(
         self,
-        environments: VectorEnvironments,
+        collector: Collector,
         config: PPOConfig,
         factory: BackendFactory,
         seed: int,
         device: str = "cpu",
     ) -> None:
-        self.config, self.seed, self.environments = config, seed, environments
-        self._adapter = ActionAdapter(environments.action_space, config.continuous_policy)
+        if collector.num_envs != config.num_envs:
+            raise UsageError(f"num_envs is {config.num_envs}, but the collector has {collector.num_envs} environments")
+        self.config, self.seed, self.collector = config, seed, collector
+        self._adapter = ActionAdapter(collector.action_space, config.continuous_policy)
         self.spec = NetworkSpec(
-            observation_size=environments.observation_mapping.size,
+            observation_size=collector.observation_mapping.size,
             action_kind=self._adapter.kind,
             action_size=self._adapter.size,
             hidden_sizes=config.hidden_sizes,
@@ -71,7 +84,7 @@ class Trainer:
             learn_log_std=config.learn_log_std,
         )
         streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)]
-        weights_rng, actions_rng, minibatch_rng = streams
+        weights_rng, self._actions_rng, minibatch_rng = streams
         self.backend = factory(self.spec, precision=config.precision, adam_epsilon=config.adam_epsilon, device=device)
         self._actor: ActingNetwork | BackendActor
         if self.backend.own_network is None:
@@ -80,35 +93,27 @@ class Trainer:
         else:
             self._actor = BackendActor(self.backend)
         self._actor.load(self.backend.weights())
-        distribution = self.spec.distribution()
-        self.buffer = RolloutBuffer(
-            config.num_steps,
-            config.num_envs,
-            self.spec.observation_size,
-            distribution.action_shape,
-            distribution.action_dtype,
-            distribution.parameter_size,
-        )
         self.normalizer = (
             ObservationNormalizer((self.spec.observation_size,)) if config.normalize_observations else None
         )
         self._scaler = RewardScaler(config.num_envs, gamma=config.gamma) if config.normalize_rewards else None
-        self.collector = RolloutCollector(
-            environments,
-            distribution,
-            self.buffer,
-            actions_rng,
+        setup = CollectorSetup(
+            num_steps=config.num_steps,
+            seed=seed,
+            distribution=self.spec.distribution(),
             adapter=self._adapter,
+            rng=self._actions_rng,
             observation_normalizer=self.normalizer,
             reward_scaler=self._scaler,
         )
-        self.learner = Learner(self.backend, self._actor, self.collector, config, minibatch_rng, self.spec)
+        collector.start(setup)
+        self.learner = Learner(self.backend, self._actor, config, minibatch_rng, self.spec)
         self.counters = Counters()
         self._description = {  # what stays as it is
             "network": None if self.backend.own_network is not None else self.spec.to_dict(),
             "action_space": self._adapter.to_dict(),
-            "observation_space": environments.observation_mapping.to_dict(),
-            "env": environments.name,
+            "observation_space": collector.observation_mapping.to_dict(),
+            "env": collector.name,
             "seed": seed,
             "config": config.to_dict(),
         }
@@ -124,7 +129,7 @@ class Trainer:
         """
         counters = self.counters
         run = Run(
-            env=self.environments.name,
+            env=self.collector.name,
             backend=self.backend.name,
             seed=self.seed,
             config=self.config,
@@ -132,6 +137,7 @@ class Trainer:
             snapshot=self._snapshot,
             history=counters.history,
         )
+        self.collector.keep_final_infos = any(getattr(callback, "reads_infos", True) for callback in callbacks)
         began = time.perf_counter() - counters.wall_seconds
         error: BaseException | None = None
         with sigterm_interrupts():
@@ -156,8 +162,9 @@ class Trainer:
         """Make one iteration, and leave its snapshot and metrics in ``run``."""
         config, counters = self.config, self.counters
         remaining = 1.0 - counters.steps / config.total_steps
-        counters.steps += self.collector.collect(self._actor)
-        learned = self.learner.learn(remaining, counters.iterations)
+        rollout = self.collector.collect(self._actor)
+        counters.steps += rollout.num_valid
+        learned = self.learner.learn(rollout, remaining, counters.iterations)
         counters.iterations += 1
         counters.updates += len(learned.stats)
         counters.wall_seconds = time.perf_counter() - began
@@ -165,14 +172,15 @@ class Trainer:
         metrics = self._metrics(learned, state)
         snapshot = self._take_snapshot(state, learned.weights)
         counters.history.append(metrics)
+        run.infos = self.collector.final_infos
         self._snapshot = run.snapshot = snapshot
 
     def _metrics(self, learned: Learned, state: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         """One line of ``metrics.jsonl``: the debug variables are means over the iteration's optimizer steps."""
-        counters, episodes, buffer = self.counters, self.collector.statistics, self.buffer
+        counters, episodes = self.counters, self.collector.statistics
         objective, stats = learned.objective, learned.stats
         means = np.mean(np.array(stats), axis=0).tolist() if stats else [None] * len(UpdateStats._fields)
-        explained = float(explained_variance(buffer.values, buffer.returns, buffer.valid))
+        explained = learned.explained_variance
         return {
             "iteration": counters.iterations,
             "steps": counters.steps,
@@ -205,7 +213,7 @@ class Trainer:
             self.spec,
             weights,
             self._adapter,
-            self.environments.observation_mapping,
+            self.collector.observation_mapping,
             None if self.normalizer is None else self.normalizer.state(),
             network=self._actor if isinstance(self._actor, BackendActor) else None,
         )
@@ -223,7 +231,7 @@ class Trainer:
                 "episodes": statistics.episodes,
             },
             "learner": self.learner.state(),
-            "actions": self.collector.place(),
+            "actions": rng_state(self._actions_rng),
         }
         return Snapshot(tensors, self.collector.state(), description, policy, statistics.mean_return)
 
@@ -247,7 +255,12 @@ class Trainer:
         counters.wall_seconds = float(history[-1]["seconds"]) if history else 0.0
         self.collector.statistics.load_state(snapshot.part(STATISTICS), int(known["episodes"]))
         self.learner.load_state(description["learner"])
-        lost = self.collector.load_state(snapshot.environments, description["actions"])
+        set_rng_state(self._actions_rng, description["actions"])
+        lost = self.collector.load_state(snapshot.environments)
+        for index in lost:  # its episode does not go on
+            self.collector.statistics.forget(index)
+            if self._scaler is not None:
+                self._scaler.forget(index)
         self._snapshot = self._take_snapshot(self.backend.state(), self.backend.weights())
         return lost
 

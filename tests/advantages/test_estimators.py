@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.oracle import by_column, column_gae, column_n_step, column_vtrace, rollouts, unit
+from support.oracle import Rollout, by_column, column_gae, column_n_step, column_vtrace, rollouts, unit
 
 from ppocore import RolloutBuffer
-from ppocore.advantages.estimators import ESTIMATORS, Experience, estimate
+from ppocore.advantages.estimators import ESTIMATORS, estimate
 
 LONGEST = 10_000  # rewards summed, which no episode has
 
@@ -31,8 +31,7 @@ def expected_advantages(name, rollout, log_ratios, gamma, lam, n):
 @given(rollouts(max_length=20), st.sampled_from(list(ESTIMATORS)), unit, unit, st.integers(1, 6), st.integers(0, 9))
 def test_advantages_and_returns_are_those_of_the_definition(rollout, name, gamma, lam, n, seed):
     log_ratios = np.random.default_rng(seed).normal(size=rollout.rewards.shape)
-    experience = Experience(*rollout, log_ratios)
-    advantages, returns = estimate(experience, estimator=name, gamma=gamma, lam=lam, n=n)
+    advantages, returns = estimate(rollout, log_ratios, estimator=name, gamma=gamma, lam=lam, n=n)
     expected = expected_advantages(name, rollout, log_ratios, gamma, lam, n)
     np.testing.assert_allclose(advantages, expected[0], atol=1e-9)
     np.testing.assert_allclose(np.where(rollout.valid, returns, 0.0), expected[1], atol=1e-9)
@@ -41,11 +40,12 @@ def test_advantages_and_returns_are_those_of_the_definition(rollout, name, gamma
 @settings(deadline=None, max_examples=40)
 @given(rollouts(max_length=12), st.sampled_from(list(ESTIMATORS)), st.sampled_from(list(ESTIMATORS)))
 def test_the_value_target_is_that_of_the_estimator_named(rollout, estimator, target):
-    experience = Experience(*rollout, np.zeros_like(rollout.rewards))
     numbers = {"gamma": 0.9, "lam": 0.7, "n": 3}
-    mixed = estimate(experience, estimator=estimator, value_target=target, **numbers)
-    np.testing.assert_array_equal(mixed.advantages, estimate(experience, estimator=estimator, **numbers).advantages)
-    np.testing.assert_array_equal(mixed.returns, estimate(experience, estimator=target, **numbers).returns)
+    mixed = estimate(rollout, estimator=estimator, value_target=target, **numbers)
+    np.testing.assert_array_equal(mixed.advantages, estimate(rollout, estimator=estimator, **numbers).advantages)
+    np.testing.assert_array_equal(
+        mixed.returns, estimate(rollout, np.zeros_like(rollout.rewards), estimator=target, **numbers).returns
+    )
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -61,10 +61,8 @@ def test_the_buffer_estimates_by_name_and_takes_newer_values(name):
             gamma=0.9, lam=0.8, estimator=name, n=2, values=values, next_values=next_values, log_ratios=log_ratios
         )
         given_or = [buffer.values, buffer.next_values, np.zeros((7, 3), np.float32)] if values is None else newer
-        experience = Experience(
-            buffer.rewards, *given_or[:2], buffer.terminated, buffer.truncated, buffer.valid, given_or[2]
-        )
-        expected = estimate(experience, estimator=name, gamma=0.9, lam=0.8, n=2)
+        experience = Rollout(buffer.rewards, *given_or[:2], buffer.terminated, buffer.truncated, buffer.valid)
+        expected = estimate(experience, given_or[2], estimator=name, gamma=0.9, lam=0.8, n=2)
         np.testing.assert_array_equal(buffer.advantages, expected.advantages)
         np.testing.assert_array_equal(buffer.returns, expected.returns)
         assert buffer.advantages.dtype == np.float32

@@ -1,5 +1,6 @@
 """Callbacks look at a run and stop it; whatever ends a run, the last whole iteration is saved."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from support.interrupting import SMALL, contents, rows, whole
@@ -87,6 +88,13 @@ class TestWhatIsSeen:
         assert [row[:3] for row in seen] == [(n, 64 * n, 64 * n) for n in range(1, 13)]
         assert seen[-1][3] == result.policy.act(np.zeros(4))
         assert {row[4] for row in seen} == {tmp_path / "run"}
+
+    def test_the_final_infos_of_the_episodes_that_ended(self):
+        env, seen = lambda: gym.wrappers.RecordEpisodeStatistics(gym.make("CartPole-v1")), []
+        result = train(env, SMALL, callbacks=[lambda run: seen.append(run.infos)])
+        returns = [[float(info["episode"]["r"]) for _, info in infos] for infos in seen]
+        assert returns == [row["episode_returns"] for row in result.history]
+        assert sum(map(len, returns)) == result.episodes > 0
 
     def test_the_result_is_there_at_the_end(self):
         kept = {}

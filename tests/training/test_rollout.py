@@ -165,9 +165,13 @@ def test_a_new_buffer_is_float32_of_the_stated_shapes_and_all_valid():
     assert shapes.pop("observations") == (5, 3, 7)
     assert shapes.pop("actions") == (5, 3, 2)
     assert shapes.pop("parameters") == (5, 3, 4)
+    assert shapes.pop("last_observations") == (3, 7)
+    assert shapes.pop("final_observations") == (0, 7)
+    assert shapes.pop("final_index") == (0, 2)
     assert set(shapes.values()) == {(5, 3)}
     flags = {"terminated", "truncated", "valid"}
     dtypes = {name: array.dtype for name, array in vars(buffer).items()}
+    assert dtypes.pop("final_index") == np.intp
     assert {name for name, dtype in dtypes.items() if dtype == np.bool_} == flags
     assert {dtype for name, dtype in dtypes.items() if name not in flags} == {np.dtype(np.float32)}
     assert buffer.valid.all()

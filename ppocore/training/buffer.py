@@ -1,0 +1,120 @@
+"""The arrays of a rollout, allocated once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppocore.advantages.estimators import estimate
+from ppocore.advantages.gae import AdvantageEstimate
+from ppocore.backend import Minibatch
+from ppocore.training.rollout import Rollout, minibatches
+
+Array = NDArray[Any]
+
+
+class RolloutBuffer:
+    """Arrays of one rollout, allocated once and filled again each iteration.
+
+    It has the arrays of a `Rollout` under the same names, float32 where they are floating-point, and the
+    ``advantages`` and ``returns`` (T, N) that `compute_advantages` fills.
+    """
+
+    def __init__(
+        self,
+        num_steps: int,
+        num_envs: int,
+        observation_size: int,
+        action_shape: tuple[int, ...] = (),
+        action_dtype: Any = np.int64,
+        parameter_size: int = 0,
+    ) -> None:
+        shape = (num_steps, num_envs)
+        self.observations: NDArray[np.float32] = np.zeros((*shape, observation_size), np.float32)
+        self.last_observations: NDArray[np.float32] = np.zeros((num_envs, observation_size), np.float32)
+        self.final_observations: NDArray[np.float32] = np.zeros((0, observation_size), np.float32)
+        self.final_index: NDArray[np.intp] = np.zeros((0, 2), np.intp)
+        self.actions: Array = np.zeros((*shape, *action_shape), action_dtype)
+        self.parameters: NDArray[np.float32] = np.zeros((*shape, parameter_size), np.float32)
+        self.masks: NDArray[np.bool_] | None = None
+        self.rewards, self.log_probs, self.values, self.next_values, self.advantages, self.returns = (
+            np.zeros(shape, np.float32) for _ in range(6)
+        )
+        self.terminated, self.truncated = (np.zeros(shape, np.bool_) for _ in range(2))
+        self.valid: NDArray[np.bool_] = np.ones(shape, np.bool_)
+
+    @property
+    def num_steps(self) -> int:
+        """Rows, T."""
+        return self.rewards.shape[0]
+
+    @property
+    def num_envs(self) -> int:
+        """Columns, N."""
+        return self.rewards.shape[1]
+
+    @property
+    def rollout(self) -> Rollout:
+        """The arrays themselves, not copies."""
+        return Rollout(**{name: getattr(self, name) for name in Rollout._fields})
+
+    def compute_advantages(
+        self,
+        *,
+        gamma: float,
+        lam: float,
+        estimator: str = "gae",
+        value_target: str = "same",
+        n: int = 5,
+        values: Array | None = None,
+        next_values: Array | None = None,
+        log_ratios: Array | None = None,
+    ) -> None:
+        """Fill ``advantages`` and ``returns`` by `ppocore.advantages.estimators.estimate` from the arrays above.
+
+        ``values`` and ``next_values`` (T, N) take the place of the rollout's where a network that has learned since
+        re-evaluates it; ``log_ratios`` (T, N) then say how far its policy has moved.
+        """
+        newer = {"values": values, "next_values": next_values}
+        rollout = self.rollout._replace(**{name: array for name, array in newer.items() if array is not None})
+        self.advantages, self.returns = estimate(
+            rollout, log_ratios, estimator=estimator, value_target=value_target, gamma=gamma, lam=lam, n=n
+        )
+
+    def minibatches(
+        self,
+        size: int,
+        rng: np.random.Generator,
+        *,
+        epochs: int = 1,
+        normalize_advantages: bool = True,
+        advantage_scope: str = "minibatch",
+        with_parameters: bool = False,
+        before_epoch: Callable[[], None] | None = None,
+        dtype: Any = np.float64,
+    ) -> Iterator[Minibatch]:
+        """Draw the minibatches of `ppocore.training.rollout.minibatches`, which says what the arguments are.
+
+        ``before_epoch`` is called before each epoch but the first; advantages and returns are read again after it.
+        """
+
+        def reestimate() -> AdvantageEstimate:
+            if before_epoch is not None:
+                before_epoch()
+            return AdvantageEstimate(self.advantages, self.returns)
+
+        yield from minibatches(
+            self.rollout,
+            AdvantageEstimate(self.advantages, self.returns),
+            size,
+            rng,
+            epochs=epochs,
+            normalize_advantages=normalize_advantages,
+            advantage_scope=advantage_scope,
+            with_parameters=with_parameters,
+            reestimate=None if before_epoch is None else reestimate,
+            dtype=dtype,
+        )

@@ -1,0 +1,169 @@
+"""Collecting rollouts in this process: act, step, store; then evaluate the whole rollout at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppocore.errors import NonFiniteError
+from ppocore.training.buffer import RolloutBuffer
+from ppocore.training.collector import CollectorSetup
+from ppocore.training.rollout import Actor, Rollout, evaluate, log_probs
+from ppocore.training.statistics import EpisodeStatistics
+
+if TYPE_CHECKING:  # environments need Gymnasium
+    from ppocore.envs import VectorEnvironments
+
+Array = NDArray[Any]
+
+
+class LocalCollector:
+    """The `ppocore.training.Collector` of environments in this process, or in worker processes of it.
+
+    The policy runs at every step on N observations; values are not needed until the end, so one pass over the
+    whole rollout gives them all. The random numbers of a rollout are drawn at once.
+
+    Args:
+        environments: what `ppocore.envs.make_environments` gives; closed with the collector.
+    """
+
+    _setup: CollectorSetup
+    _buffer: RolloutBuffer
+    _observations: Array
+    _parameters: Array
+
+    def __init__(self, environments: VectorEnvironments) -> None:
+        self.environments = environments
+        self.name, self.num_envs = environments.name, environments.num_envs
+        self.observation_mapping = environments.observation_mapping
+        self.action_space = environments.action_space
+        self.statistics = EpisodeStatistics(environments.num_envs)
+        self.keep_final_infos = False
+        self.final_infos: list[tuple[int, dict[str, Any]]] = []
+
+    def start(self, setup: CollectorSetup) -> None:
+        """See `ppocore.training.Collector.start`."""
+        distribution = setup.distribution
+        self._setup = setup
+        self._buffer = RolloutBuffer(
+            setup.num_steps,
+            self.num_envs,
+            self.observation_mapping.size,
+            distribution.action_shape,
+            distribution.action_dtype,
+            distribution.parameter_size,
+        )
+        # Log-probabilities are those of the parameters before they are rounded to what the buffer holds.
+        self._parameters = np.zeros((setup.num_steps, self.num_envs, distribution.parameter_size))
+        self._observations = self.environments.reset()
+
+    def collect(self, actor: Actor) -> Rollout:
+        """See `ppocore.training.Collector.collect`.
+
+        Raises:
+            EnvironmentFault: an environment failed or gave something that is not finite.
+            NonFiniteError: the policy has diverged.
+        """
+        buffer, environments, distribution = self._buffer, self.environments, self._setup.distribution
+        adapter, scaler = self._setup.adapter, self._setup.reward_scaler
+        continuous = distribution.action_dtype.kind == "f"
+        noise = distribution.noise(self._setup.rng, buffer.rewards.shape)
+        finals: list[tuple[int, Array, Array]] = []  # (row, environments, their final observations)
+        buffer.masks = None
+        self.statistics.begin_rollout()
+        self.final_infos = []
+        for t in range(buffer.num_steps):
+            inputs = buffer.observations[t]
+            self._observe(self._observations, inputs)
+            parameters = actor.policy(inputs)
+            self._parameters[t] = parameters
+            masks = environments.action_masks
+            if masks is not None:
+                parameters = distribution.apply_masks(parameters, self._keep_masks(t, masks))
+            actions = distribution.sample(parameters, noise[t], buffer.actions[t])
+            if continuous and not np.isfinite(actions).all():
+                raise NonFiniteError(
+                    f"the policy's action {actions[~np.isfinite(actions)][0]} is not finite: the policy has "
+                    "diverged; lower the learning rate"
+                )
+            step = environments.step(adapter(actions))
+            buffer.terminated[t] = step.terminated
+            buffer.truncated[t] = step.truncated
+            buffer.valid[t] = step.valid
+            ended = step.terminated | step.truncated
+            any_ended = bool(ended.any())
+            self.statistics.add(step.rewards, step.valid, ended, any_ended)
+            if scaler is None:
+                buffer.rewards[t] = step.rewards
+            else:
+                buffer.rewards[t] = scaler(step.rewards, step.terminated, step.truncated, step.valid)
+            if any_ended:
+                which = np.flatnonzero(ended)
+                if self.keep_final_infos:
+                    self.final_infos += environments.final_infos(which)
+                if step.next_observations is not step.observations:
+                    finals.append((t, which, self._prepare(step.next_observations[which])))
+            self._observations = step.observations
+        return self._evaluated(actor, finals)
+
+    def state(self) -> dict[str, Array]:
+        """See `ppocore.training.Collector.state`."""
+        return {"observations": np.array(self._observations), **self.environments.state()}
+
+    def load_state(self, state: Mapping[str, Array]) -> dict[int, str]:
+        """See `ppocore.training.Collector.load_state`."""
+        observations = state["observations"]
+        if observations.shape != np.shape(self._observations):
+            expected = np.shape(self._observations)
+            raise ValueError(f"it has observations of shape {observations.shape}, the environments {expected}")
+        self._observations, lost = self.environments.restore(state, observations)
+        return lost
+
+    def close(self) -> None:
+        """See `ppocore.training.Collector.close`."""
+        self.environments.close()
+
+    def _observe(self, observations: Array, out: Array) -> None:
+        """What the policy sees of ``observations``: normalized with statistics that now include them."""
+        normalizer = self._setup.observation_normalizer
+        flat = observations.reshape(out.shape)
+        if normalizer is None:
+            np.copyto(out, flat, casting="unsafe")
+        else:
+            normalizer.update(flat, self.environments.acting)
+            out[...] = normalizer.normalize(flat)
+
+    def _prepare(self, observations: Array) -> Array:
+        """The same for observations that are only evaluated: the statistics stay as they are."""
+        normalizer = self._setup.observation_normalizer
+        flat = observations.reshape(len(observations), -1)
+        if normalizer is not None:
+            flat = normalizer.normalize(flat)
+        return flat.astype(np.float32)
+
+    def _keep_masks(self, t: int, masks: Array) -> Array:
+        """The masks of row ``t``, kept; rows before the first that any environment gave allowed everything."""
+        buffer = self._buffer
+        if buffer.masks is None:
+            buffer.masks = np.ones((buffer.num_steps, *masks.shape), np.bool_)
+        buffer.masks[t] = masks
+        row: Array = buffer.masks[t]
+        return row
+
+    def _evaluated(self, actor: Actor, finals: list[tuple[int, Array, Array]]) -> Rollout:
+        """The whole rollout, with log-probabilities, values, and the value of each step's true successor."""
+        buffer = self._buffer
+        buffer.last_observations[...] = self._prepare(self._observations)
+        empty = buffer.final_observations[:0], buffer.final_index[:0]
+        buffer.final_observations = np.concatenate([empty[0], *(final for _, _, final in finals)])
+        index = [np.column_stack([np.full_like(which, t), which]) for t, which, _ in finals]
+        buffer.final_index = np.concatenate([empty[1], *index])
+        buffer.parameters[...] = self._parameters
+        rollout = buffer.rollout
+        parameters = self._parameters.reshape(-1, self._parameters.shape[-1])
+        buffer.log_probs[...] = log_probs(rollout, parameters, self._setup.distribution)
+        buffer.values[...], buffer.next_values[...] = evaluate(rollout, actor)
+        return rollout

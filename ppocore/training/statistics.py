@@ -1,0 +1,77 @@
+"""Returns and lengths of episodes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+class EpisodeStatistics:
+    """Returns and lengths of the episodes that ended: of the last 100, and of those in the last rollout."""
+
+    def __init__(self, num_envs: int) -> None:
+        self.episodes = 0
+        self.last_returns: deque[float] = deque(maxlen=100)
+        self.last_lengths: deque[int] = deque(maxlen=100)
+        self.rollout_returns: list[float] = []
+        self._returns = np.zeros(num_envs)
+        self._lengths = np.zeros(num_envs, np.int64)
+
+    def begin_rollout(self) -> None:
+        """Forget the previous rollout's own list."""
+        self.rollout_returns = []
+
+    def add(self, rewards: Array, valid: Array, ended: Array, any_ended: bool) -> None:
+        """Count one step of all environments; rewards are the environment's own, 0 where not valid."""
+        self._returns += rewards
+        self._lengths += valid
+        if any_ended:
+            for i in np.flatnonzero(ended).tolist():
+                self.episodes += 1
+                self.rollout_returns.append(float(self._returns[i]))
+                self.last_returns.append(float(self._returns[i]))
+                self.last_lengths.append(int(self._lengths[i]))
+            self._returns[ended] = 0.0
+            self._lengths[ended] = 0
+
+    def state(self) -> dict[str, Array]:
+        """Return copies of what the next rollout goes on with."""
+        return {
+            "returns": self._returns.copy(),
+            "lengths": self._lengths.copy(),
+            "last_returns": np.array(self.last_returns, np.float64),
+            "last_lengths": np.array(self.last_lengths, np.int64),
+        }
+
+    def load_state(self, state: Mapping[str, Array], episodes: int) -> None:
+        """Go on from what `state` gave, with ``episodes`` episodes counted.
+
+        Raises:
+            ValueError: it is of another number of environments.
+        """
+        if state["returns"].shape != self._returns.shape or state["lengths"].shape != self._lengths.shape:
+            raise ValueError(f"statistics of {state['returns'].shape} environments, expected {self._returns.shape}")
+        self._returns, self._lengths = state["returns"].astype(np.float64), state["lengths"].astype(np.int64)
+        self.last_returns.extend(state["last_returns"].tolist())
+        self.last_lengths.extend(state["last_lengths"].tolist())
+        self.episodes = episodes
+
+    def forget(self, index: int) -> None:
+        """Forget the current episode of an environment, which was cut off and is not counted."""
+        self._returns[index], self._lengths[index] = 0.0, 0
+
+    @property
+    def mean_return(self) -> float | None:
+        """Mean return of the last 100 episodes; None before the first has ended."""
+        return float(np.mean(self.last_returns)) if self.last_returns else None
+
+    @property
+    def mean_length(self) -> float | None:
+        """Mean length of the last 100 episodes; None before the first has ended."""
+        return float(np.mean(self.last_lengths)) if self.last_lengths else None
