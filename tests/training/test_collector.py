@@ -121,7 +121,7 @@ def test_a_collector_is_started_once_asked_for_each_rollout_and_closed():
     [
         {},
         {"recompute_advantages": True, "advantage_estimator": "vtrace"},
-        {"objective": "kl", "kl_target": 1e-3},
+        {"objective": "kl", "kl_penalty_target": 1e-3},
     ],
     ids=["clip", "re-estimated", "divergence"],
 )
