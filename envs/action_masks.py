@@ -9,13 +9,11 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import Space
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
-from numpy.typing import NDArray
 
 from ppocore.envs.errors import FailedEnvironment
 from ppocore.spaces.actions import ActionAdapter
 from ppocore.spaces.masks import every_choice, leaves_nothing, read_mask
-
-Array = NDArray[Any]
+from ppocore.typing import Array, Bools
 
 KEY, METHOD = "action_mask", "action_masks"
 
@@ -80,7 +78,7 @@ class ReadsMasks(_VectorEnv):
         return {**others, KEY: _read(info[KEY], self._mask_adapter, index)}
 
 
-def _read(mask: Any, adapter: ActionAdapter, index: int) -> NDArray[np.bool_]:
+def _read(mask: Any, adapter: ActionAdapter, index: int) -> Bools:
     try:
         return read_mask(mask, adapter)
     except (ValueError, TypeError) as error:
@@ -100,7 +98,7 @@ class MaskReader:
     """
 
     def __init__(self, vector: VectorEnv[Any, Any, Any], action_space: Space[Any]) -> None:
-        self.current: NDArray[np.bool_] | None = None
+        self.current: Bools | None = None
         self._adapter = ActionAdapter(action_space)
         self.every_choice = every_choice(self._adapter)
         self._count = vector.num_envs
@@ -138,7 +136,7 @@ class MaskReader:
             silent = not present[i] or given[i] is None
             self.current[i] = True if silent else _read(given[i], self._adapter, i)
 
-    def without_choice(self, acting: NDArray[np.bool_]) -> int | None:
+    def without_choice(self, acting: Bools) -> int | None:
         """The first environment that is about to act and whose mask allows nothing; None if there is none.
 
         Those that are not about to act are given masks that allow everything.

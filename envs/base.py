@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from gymnasium import Space
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
-from numpy.typing import NDArray
 
 from ppocore.envs.action_masks import MaskReader
 from ppocore.envs.errors import failing_environment, sentence, unanswering
@@ -19,8 +18,7 @@ from ppocore.envs.spaces import observation_mapping
 from ppocore.envs.timeout import Alarm, TookTooLong
 from ppocore.envs.workers import dead_worker, end_workers
 from ppocore.errors import EnvironmentFault
-
-Array = NDArray[Any]
+from ppocore.typing import Array, Bools, Floats
 
 
 class Step(NamedTuple):
@@ -43,10 +41,10 @@ class Step(NamedTuple):
 
     observations: Array
     next_observations: Array
-    rewards: NDArray[np.float64]
-    terminated: NDArray[np.bool_]
-    truncated: NDArray[np.bool_]
-    valid: NDArray[np.bool_]
+    rewards: Floats
+    terminated: Bools
+    truncated: Bools
+    valid: Bools
 
 
 def episode_seed(seed: int, index: int, episode: int) -> int:
@@ -72,7 +70,7 @@ class VectorEnvironments(ABC):
             environment.  It is the `valid` of that step.
     """
 
-    acting: NDArray[np.bool_]
+    acting: Bools
 
     def __init__(self, vector: VectorEnv[Any, Any, Any], *, name: str, seed: int, timeout: float | None = None) -> None:
         self.name = name
@@ -109,7 +107,7 @@ class VectorEnvironments(ABC):
         self._zero_observations = np.zeros_like(self._successors) if is_floating else None
 
     @property
-    def action_masks(self) -> NDArray[np.bool_] | None:
+    def action_masks(self) -> Bools | None:
         """Which actions each environment allows next, `(N, mask_size)`; None if none has ever said so.
 
         The next call of `step` writes to it: copy what is kept.

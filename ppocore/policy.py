@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.errors import UsageError
 from ppocore.files.atomic import write_atomically
@@ -20,8 +19,7 @@ from ppocore.normalize import ObservationNormalizer
 from ppocore.spaces.actions import ActionAdapter
 from ppocore.spaces.masks import every_choice, leaves_nothing, read_mask
 from ppocore.spaces.observations import ObservationMapping
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 POLICY_FILE = "policy.safetensors"
 POLICY_FORMAT = Format("ppocore-policy", "policy file", (1, 2, 3), unchecked=(1, 2))

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from ppocore.typing import Array
+
 Pullback = Callable[[Array, Array], Array]
 
 MASKED = 1e30

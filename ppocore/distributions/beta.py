@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ppocore.distributions.base import Array, Pullback, Unmasked
+from ppocore.distributions.base import Pullback, Unmasked
 from ppocore.distributions.discrete import sigmoid, softplus
 from ppocore.distributions.special import digamma, log_gamma, trigamma
+from ppocore.typing import Array
 
 CANDIDATES = 8
 """Tries of the rejection method; one in twenty fails at worst, so all of them once in 10^10 draws."""

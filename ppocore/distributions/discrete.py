@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from ppocore.distributions.base import MASKED, Array, Pullback
+from ppocore.distributions.base import MASKED, Pullback
+from ppocore.typing import Array
 
 
 class Categorical:

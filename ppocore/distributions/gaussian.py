@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ppocore.distributions.base import Array, Pullback, Unmasked
+from ppocore.distributions.base import Pullback, Unmasked
+from ppocore.typing import Array
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 

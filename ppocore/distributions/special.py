@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ppocore.distributions.base import Array
+from ppocore.typing import Array
 
 _LEAST = 8.0
 _LOG_GAMMA = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400)

@@ -10,10 +10,8 @@ from __future__ import annotations
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore import __version__
 from ppocore.distributions.base import MASKED
@@ -22,8 +20,6 @@ from ppocore.export.graph import Graph
 from ppocore.export.verify import check, input_name
 from ppocore.files.atomic import write_atomically
 from ppocore.policy import Policy
-
-Array = NDArray[Any]
 
 OPSET, IR_VERSION = 17, 8
 """What runtimes of the last years read: ONNX 1.12 and later."""

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.errors import RunError
 from ppocore.policy import Policy
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 TOLERANCE = 1e-5
 """Largest difference of a parameter, relative to the larger of it and 1, and of an action, see `_numbers_differ`."""

@@ -30,8 +30,7 @@ from ppocore.distributions import (
 )
 from ppocore.errors import UsageError
 from ppocore.networks.initialization import HIDDEN_GAIN, POLICY_GAIN, VALUE_GAIN, orthogonal
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 
 def compute_dtype(precision: str) -> np.dtype[Any]:

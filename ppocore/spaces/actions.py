@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.errors import UsageError
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 CONTINUOUS_POLICIES = ("gaussian", "squashed_gaussian", "beta")
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.spaces.actions import ActionAdapter
+from ppocore.typing import Bools
 
 
-def read_mask(mask: Any, adapter: ActionAdapter) -> NDArray[np.bool_]:
+def read_mask(mask: Any, adapter: ActionAdapter) -> Bools:
     """One sample's mask as (mask_size,) bool.
 
     Raises:
@@ -63,7 +63,7 @@ def every_choice(adapter: ActionAdapter) -> str:
     return "every choice" + parts.get(adapter.kind, "")
 
 
-def leaves_nothing(masks: NDArray[np.bool_], adapter: ActionAdapter) -> NDArray[np.bool_]:
+def leaves_nothing(masks: Bools, adapter: ActionAdapter) -> Bools:
     """Whether each of ``masks`` (B, mask_size) forbids everything that some component could do, (B,)."""
     if adapter.kind == "bernoulli":
         parts = masks.reshape(len(masks), -1, 2)
@@ -71,5 +71,5 @@ def leaves_nothing(masks: NDArray[np.bool_], adapter: ActionAdapter) -> NDArray[
     else:
         edges = np.cumsum([0, *adapter.choices[:-1]]) if adapter.choices else np.zeros(1, np.int64)
         possible = np.logical_or.reduceat(masks, edges, axis=1)
-    nothing: NDArray[np.bool_] = ~possible.all(axis=1)
+    nothing: Bools = ~possible.all(axis=1)
     return nothing

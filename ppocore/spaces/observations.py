@@ -20,9 +20,9 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from ppocore.typing import Array
+
 Description = Mapping[str, Any]
 
 

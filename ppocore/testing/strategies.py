@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from ppocore.backend import Minibatch
 from ppocore.config import PPOConfig
@@ -21,6 +20,7 @@ from ppocore.spaces.actions import ActionAdapter
 from ppocore.spaces.observations import ObservationMapping
 from ppocore.testing.backends.random_problems import MASKS, component_sizes, random_problem
 from ppocore.testing.backends.strategies import network_specs, objectives
+from ppocore.typing import Bools
 
 _SWITCHES = (
     "anneal_learning_rate anneal_clip_range anneal_entropy_coef separate_optimizers recompute_advantages "
@@ -92,7 +92,7 @@ def configurations(draw: st.DrawFn, /, iterations: int = 3, **fixed: Any) -> PPO
 
 
 @st.composite
-def action_masks(draw: st.DrawFn, spec: NetworkSpec, rows: int) -> NDArray[np.bool_]:
+def action_masks(draw: st.DrawFn, spec: NetworkSpec, rows: int) -> Bools:
     """Masks (rows, mask_size) that leave a choice in every component; they shrink towards allowing everything.
 
     Args:

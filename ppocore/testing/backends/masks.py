@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.backend import BackendFactory, Minibatch
 from ppocore.networks.spec import compute_dtype
 from ppocore.testing.backends.judging import Disagreement, Errors, Inapplicable
 from ppocore.testing.backends.problems import Problem
 from ppocore.testing.backends.random_problems import component_sizes
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 
 def masked_actions(

@@ -11,16 +11,15 @@ import math
 from collections.abc import Callable
 from functools import reduce
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.networks.spec import NetworkSpec
 from ppocore.testing.backends.error_bounds.rounding import Rounded, as_rounded, concatenate
 from ppocore.testing.backends.error_bounds.special import digamma, log_gamma, log_slope, sigmoid, softplus, trigamma
+from ppocore.typing import Array
 
-Array = NDArray[Any]
 Pullback = Callable[[Rounded, Rounded], Rounded]
 """Gradients of (log_prob, entropy), (B,) each, to that of the distribution's parameters (B, P)."""
 Evaluated = tuple[Rounded, Rounded, Pullback]
