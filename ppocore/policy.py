@@ -14,7 +14,7 @@ from ppocore.errors import UsageError
 from ppocore.files.atomic import write_atomically
 from ppocore.files.names import RUN_FORMAT, run_files
 from ppocore.files.tensors import Format, TensorFile, encode, part, read
-from ppocore.networks.spec import ActingNetwork, NetworkSpec
+from ppocore.networks import ActingNetwork, NetworkSpec
 from ppocore.normalize import ObservationNormalizer
 from ppocore.spaces.actions import ActionAdapter
 from ppocore.spaces.masks import every_choice, leaves_nothing, read_mask
