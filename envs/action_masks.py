@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import Space
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from ppocore.envs.errors import FailedEnvironment
-from ppocore.spaces.actions import ActionAdapter
-from ppocore.spaces.masks import every_choice, leaves_nothing, read_mask
+from ppocore.envs.spaces import action_space
+from ppocore.spaces import ActionAdapter, ActionSpace, every_choice, leaves_nothing, read_mask
 from ppocore.typing import Array, Bools
 
 KEY, METHOD = "action_mask", "action_masks"
@@ -71,7 +70,7 @@ class ReadsMasks(_VectorEnv):
 
     def _with_mask_read(self, info: dict[str, Any], index: int) -> dict[str, Any]:
         if self._mask_adapter is None:
-            self._mask_adapter = ActionAdapter(self.single_action_space)
+            self._mask_adapter = ActionAdapter(action_space(self.single_action_space))
         others = {key: value for key, value in info.items() if key != KEY}
         if info[KEY] is None or not self._mask_adapter.mask_size:
             return others
@@ -97,9 +96,9 @@ class MaskReader:
         every_choice: what a mask is False for that leaves nothing, in words.
     """
 
-    def __init__(self, vector: VectorEnv[Any, Any, Any], action_space: Space[Any]) -> None:
+    def __init__(self, vector: VectorEnv[Any, Any, Any], space: ActionSpace) -> None:
         self.current: Bools | None = None
-        self._adapter = ActionAdapter(action_space)
+        self._adapter = ActionAdapter(space)
         self.every_choice = every_choice(self._adapter)
         self._count = vector.num_envs
         self._all = np.ones(self._count, np.bool_)

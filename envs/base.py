@@ -8,13 +8,12 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
-from gymnasium import Space
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from ppocore.envs.action_masks import MaskReader
 from ppocore.envs.errors import failing_environment, sentence, unanswering
 from ppocore.envs.replay.episodes import ActionLog, Episodes
-from ppocore.envs.spaces import observation_mapping
+from ppocore.envs.spaces import action_space, observation_mapping
 from ppocore.envs.timeout import Alarm, TookTooLong
 from ppocore.envs.workers import dead_worker, end_workers
 from ppocore.errors import EnvironmentFault
@@ -62,8 +61,8 @@ class VectorEnvironments(ABC):
     Attributes:
         name: the environment id, or the name of the callable or class that made the environments.
         num_envs: N.
-        observation_space, action_space: those of one environment.
-        observation_mapping: how an observation becomes a vector.
+        action_space: of one environment.
+        observation_mapping: flattens its observations.
         episode_seeds: the seed with which the current episode of each environment began; None where the
             vector environment chose it, so that it is not known.
         acting: `(N,)` bool, read only; False where the next step ignores its action and only resets the
@@ -75,9 +74,8 @@ class VectorEnvironments(ABC):
     def __init__(self, vector: VectorEnv[Any, Any, Any], *, name: str, seed: int, timeout: float | None = None) -> None:
         self.name = name
         self.num_envs = vector.num_envs
-        self.observation_space: Space[Any] = vector.single_observation_space
-        self.action_space: Space[Any] = vector.single_action_space
-        self.observation_mapping = observation_mapping(self.observation_space)
+        self.action_space = action_space(vector.single_action_space)
+        self.observation_mapping = observation_mapping(vector.single_observation_space)
         self.episode_seeds: list[int | None] = [None] * self.num_envs
         self._vector = vector
         self._seed = seed
@@ -100,7 +98,7 @@ class VectorEnvironments(ABC):
         self._masks = MaskReader(vector, self.action_space)
         shape = self.observation_mapping.shape
         self._as_it_is = shape is not None  # one array of numbers, which is not flattened
-        dtype = self.observation_space.dtype if self._as_it_is else np.float64
+        dtype = vector.single_observation_space.dtype if self._as_it_is else np.float64
         self._successors: Array = np.zeros((self.num_envs, *(shape or (self.observation_mapping.size,))), dtype)
         self._zero_rewards = np.zeros(self.num_envs)
         is_floating = self._successors.dtype.kind == "f"

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from ppocore.networks.spec import NetworkSpec
+from ppocore.networks import NetworkSpec
 from ppocore.typing import Array
 
 LOG_RATIO_LIMIT = 20.0

@@ -8,7 +8,7 @@ from typing import Any
 
 from ppocore.advantages.estimators import ESTIMATORS
 from ppocore.errors import UsageError
-from ppocore.spaces.actions import CONTINUOUS_POLICIES
+from ppocore.spaces import CONTINUOUS_POLICIES
 from ppocore.validation import check_types, contradictions, require
 
 PRECISIONS = ("exact", "float32")

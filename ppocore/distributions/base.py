@@ -95,6 +95,11 @@ class Distribution(ABC):
         ``pullback(d)`` is ``d * d(KL)/d(new)``, (B, P).
         """
 
+    @classmethod
+    def to_unit_interval(cls, actions: Array) -> Array:
+        """Map float64 actions to [0, 1], for a bounded distribution."""
+        return actions
+
 
 class Discrete(Distribution):
     """Define what the discrete distributions share: actions are counted from 0, as int64."""
@@ -122,8 +127,3 @@ class Continuous(Distribution):
     def apply_masks(self, parameters: Array, masks: Array) -> Array:
         """Return the parameters unchanged."""
         return parameters
-
-    @classmethod
-    def to_unit_interval(cls, actions: Array) -> Array:
-        """Map float64 actions to [0, 1], for a bounded distribution."""
-        return actions

@@ -114,7 +114,7 @@ class SquashedGaussian(DiagonalGaussian):
 
     @classmethod
     def to_unit_interval(cls, actions: Array) -> Array:
-        """See `Continuous.to_unit_interval`."""
+        """See `Distribution.to_unit_interval`."""
         unit: Array = 0.5 * (np.tanh(actions) + 1.0)
         return unit
 

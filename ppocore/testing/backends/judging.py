@@ -9,7 +9,7 @@ import numpy as np
 
 from ppocore.backend import Evaluation
 from ppocore.backends.numpy_backend import NumpyBackend
-from ppocore.networks.spec import compute_dtype
+from ppocore.networks import compute_dtype
 from ppocore.testing.backends.error_bounds.loss import RoundedLoss, rounded_loss
 from ppocore.testing.backends.error_bounds.rounding import Rounded
 from ppocore.testing.backends.problems import Problem, in_dtype

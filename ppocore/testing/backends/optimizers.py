@@ -9,7 +9,7 @@ from math import sqrt
 import numpy as np
 
 from ppocore.backend import ADAM_BETAS, BackendFactory, gradient_grid
-from ppocore.networks.spec import compute_dtype
+from ppocore.networks import compute_dtype
 from ppocore.testing.backends.judging import Disagreement, Errors, Inapplicable
 from ppocore.testing.backends.problems import Problem
 from ppocore.typing import Array

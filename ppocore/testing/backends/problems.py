@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ppocore.backend import Backend, BackendFactory, Minibatch, Objective, OptimizerStep, UpdateStats
-from ppocore.networks.spec import NetworkSpec, compute_dtype
+from ppocore.networks import NetworkSpec, compute_dtype
 from ppocore.typing import Array
 
 LITERAL_LIMIT = 240

@@ -6,7 +6,7 @@ import numpy as np
 
 from ppocore.backend import Minibatch, Objective
 from ppocore.backends.numpy_backend import NumpyBackend
-from ppocore.networks.spec import NetworkSpec
+from ppocore.networks import NetworkSpec
 from ppocore.testing.backends.problems import Problem
 from ppocore.typing import Array
 
@@ -155,8 +155,4 @@ class _Maker:
 
 def component_sizes(spec: NetworkSpec) -> tuple[int, ...]:
     """How many flags of a mask are for each of the things that are chosen; of bits, two for each."""
-    return {
-        "categorical": (spec.action_size,),
-        "multi_categorical": spec.choices,
-        "bernoulli": (2,) * spec.action_size,
-    }[spec.action_kind]
+    return spec.distribution().mask_sections

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ppocore.networks.spec import NetworkSpec
+from ppocore.distributions import Bernoulli, Beta, Categorical, DiagonalGaussian, MultiCategorical, SquashedGaussian
+from ppocore.networks import NetworkSpec
 from ppocore.testing.backends.error_bounds.rounding import Rounded, as_rounded, concatenate
 from ppocore.testing.backends.error_bounds.special import digamma, log_gamma, log_slope, sigmoid, softplus, trigamma
 from ppocore.typing import Array
@@ -226,10 +227,10 @@ def _beta_divergence(spec: NetworkSpec, old: Rounded, new: Rounded, allowed: Arr
 _CHOICES = Kind(_choices, _choices_divergence)
 
 KINDS: dict[str, Kind] = {
-    "categorical": _CHOICES,
-    "gaussian": Kind(_gaussian, _gaussian_divergence),
-    "multi_categorical": _CHOICES,
-    "bernoulli": Kind(_bits, _bits_divergence),
-    "squashed_gaussian": Kind(_squashed, _gaussian_divergence),
-    "beta": Kind(_beta, _beta_divergence),
+    Categorical.kind: _CHOICES,
+    DiagonalGaussian.kind: Kind(_gaussian, _gaussian_divergence),
+    MultiCategorical.kind: _CHOICES,
+    Bernoulli.kind: Kind(_bits, _bits_divergence),
+    SquashedGaussian.kind: Kind(_squashed, _gaussian_divergence),
+    Beta.kind: Kind(_beta, _beta_divergence),
 }

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ppocore.backend import LOG_RATIO_LIMIT, Minibatch, Objective
-from ppocore.networks.spec import NetworkSpec
+from ppocore.networks import NetworkSpec
 from ppocore.testing.backends.error_bounds.distributions import KINDS
 from ppocore.testing.backends.error_bounds.network import Network
 from ppocore.testing.backends.error_bounds.rounding import Rounded, maximum, minimum

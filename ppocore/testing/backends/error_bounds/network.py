@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ppocore.networks.spec import NetworkSpec
+from ppocore.networks import NetworkSpec
 from ppocore.testing.backends.error_bounds.rounding import Rounded, concatenate
 from ppocore.typing import Array
 
