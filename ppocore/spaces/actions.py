@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from ppocore.distributions import CONTINUOUS_POLICIES, KINDS, DiagonalGaussian, make_distribution
 from ppocore.errors import UsageError
@@ -62,6 +65,11 @@ class ActionAdapter:
         self.size, self.choices = space.size, space.component_choices
         self.distribution = make_distribution(self.kind, self.size, self.choices)
         self.mask_size = self.distribution.mask_size
+
+    @cached_property
+    def mask_starts(self) -> Array:
+        """Return the index of each component's first flag in a mask."""
+        return np.cumsum([0, *self.distribution.mask_sections[:-1]])
 
     def __call__(self, actions: Array) -> Array:
         """Convert sampled actions (B,) or (B, size) to actions (B,) or (B, *shape) of the environment."""

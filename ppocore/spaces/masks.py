@@ -61,7 +61,6 @@ def every_choice(adapter: ActionAdapter) -> str:
 
 def leaves_nothing(masks: Bools, adapter: ActionAdapter) -> Bools:
     """Tell for each of ``masks`` (B, mask_size) whether it forbids every choice of some component, (B,)."""
-    edges = np.cumsum([0, *adapter.distribution.mask_sections[:-1]])
-    possible: Any = np.logical_or.reduceat(masks, edges, axis=1)
+    possible: Any = np.logical_or.reduceat(masks, adapter.mask_starts, axis=1)
     nothing: Bools = ~possible.all(axis=1)
     return nothing
