@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ppocore import Policy, PPOConfig, train
 from ppocore.errors import UsageError
-from ppocore.files.names import run_files
+from ppocore.files import run_files
 from ppocore.runs.state import encode_checkpoint, read_checkpoint
 
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 from ppocore.envs.base import Step, VectorEnvironments, episode_seed
 from ppocore.envs.make import make_environments
 from ppocore.envs.replay.episodes import Episodes
-from ppocore.envs.spaces import check_action_space, observation_mapping
+from ppocore.envs.spaces import action_space, observation_mapping, observation_space
 
 __all__ = [
     "Episodes",
     "Step",
     "VectorEnvironments",
-    "check_action_space",
+    "action_space",
     "episode_seed",
     "make_environments",
     "observation_mapping",
+    "observation_space",
 ]

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import Space
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
-from numpy.typing import NDArray
 
 from ppocore.envs.errors import FailedEnvironment
-from ppocore.spaces.actions import ActionAdapter
-from ppocore.spaces.masks import every_choice, leaves_nothing, read_mask
-
-Array = NDArray[Any]
+from ppocore.envs.spaces import action_space
+from ppocore.spaces import ActionAdapter, ActionSpace, every_choice, leaves_nothing, read_mask
+from ppocore.typing import Array, Bools
 
 KEY, METHOD = "action_mask", "action_masks"
 
@@ -73,14 +70,14 @@ class ReadsMasks(_VectorEnv):
 
     def _with_mask_read(self, info: dict[str, Any], index: int) -> dict[str, Any]:
         if self._mask_adapter is None:
-            self._mask_adapter = ActionAdapter(self.single_action_space)
+            self._mask_adapter = ActionAdapter(action_space(self.single_action_space))
         others = {key: value for key, value in info.items() if key != KEY}
         if info[KEY] is None or not self._mask_adapter.mask_size:
             return others
         return {**others, KEY: _read(info[KEY], self._mask_adapter, index)}
 
 
-def _read(mask: Any, adapter: ActionAdapter, index: int) -> NDArray[np.bool_]:
+def _read(mask: Any, adapter: ActionAdapter, index: int) -> Bools:
     try:
         return read_mask(mask, adapter)
     except (ValueError, TypeError) as error:
@@ -99,9 +96,9 @@ class MaskReader:
         every_choice: what a mask is False for that leaves nothing, in words.
     """
 
-    def __init__(self, vector: VectorEnv[Any, Any, Any], action_space: Space[Any]) -> None:
-        self.current: NDArray[np.bool_] | None = None
-        self._adapter = ActionAdapter(action_space)
+    def __init__(self, vector: VectorEnv[Any, Any, Any], space: ActionSpace) -> None:
+        self.current: Bools | None = None
+        self._adapter = ActionAdapter(space)
         self.every_choice = every_choice(self._adapter)
         self._count = vector.num_envs
         self._all = np.ones(self._count, np.bool_)
@@ -138,7 +135,7 @@ class MaskReader:
             silent = not present[i] or given[i] is None
             self.current[i] = True if silent else _read(given[i], self._adapter, i)
 
-    def without_choice(self, acting: NDArray[np.bool_]) -> int | None:
+    def without_choice(self, acting: Bools) -> int | None:
         """The first environment that is about to act and whose mask allows nothing; None if there is none.
 
         Those that are not about to act are given masks that allow everything.

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from ppocore.envs.base import Array, Step, episode_seed
+from ppocore.envs.base import Step, episode_seed
 from ppocore.envs.replay.restoring import Restoring
 from ppocore.errors import EnvironmentFault
+from ppocore.typing import Array
 
 
 class DisabledAutoreset(Restoring):

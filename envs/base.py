@@ -9,20 +9,17 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
-from gymnasium import Space
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
-from numpy.typing import NDArray
 
 from ppocore.envs.action_masks import MaskReader
 from ppocore.envs.errors import failing_environment, sentence, unanswering
 from ppocore.envs.infos import own_info
 from ppocore.envs.replay.episodes import ActionLog
-from ppocore.envs.spaces import observation_mapping
+from ppocore.envs.spaces import action_space, observation_mapping
 from ppocore.envs.timeout import Alarm, TookTooLong
 from ppocore.envs.workers import dead_worker, end_workers
 from ppocore.errors import EnvironmentFault
-
-Array = NDArray[Any]
+from ppocore.typing import Array, Bools, Floats
 
 
 class Step(NamedTuple):
@@ -45,10 +42,10 @@ class Step(NamedTuple):
 
     observations: Array
     next_observations: Array
-    rewards: NDArray[np.float64]
-    terminated: NDArray[np.bool_]
-    truncated: NDArray[np.bool_]
-    valid: NDArray[np.bool_]
+    rewards: Floats
+    terminated: Bools
+    truncated: Bools
+    valid: Bools
 
 
 def episode_seed(seed: int, index: int, episode: int) -> int:
@@ -66,22 +63,21 @@ class VectorEnvironments(ABC):
     Attributes:
         name: the environment id, or the name of the callable or class that made the environments.
         num_envs: N.
-        observation_space, action_space: those of one environment.
-        observation_mapping: how an observation becomes a vector.
+        action_space: of one environment.
+        observation_mapping: flattens its observations.
         episode_seeds: the seed with which the current episode of each environment began; None where the
             vector environment chose it, so that it is not known.
         acting: `(N,)` bool, read only; False where the next step ignores its action and only resets the
             environment.  It is the `valid` of that step.
     """
 
-    acting: NDArray[np.bool_]
+    acting: Bools
 
     def __init__(self, vector: VectorEnv[Any, Any, Any], *, name: str, seed: int, timeout: float | None = None) -> None:
         self.name = name
         self.num_envs = vector.num_envs
-        self.observation_space: Space[Any] = vector.single_observation_space
-        self.action_space: Space[Any] = vector.single_action_space
-        self.observation_mapping = observation_mapping(self.observation_space)
+        self.action_space = action_space(vector.single_action_space)
+        self.observation_mapping = observation_mapping(vector.single_observation_space)
         self.episode_seeds: list[int | None] = [None] * self.num_envs
         self._vector = vector
         self._seed = seed
@@ -105,14 +101,14 @@ class VectorEnvironments(ABC):
         self._masks = MaskReader(vector, self.action_space)
         shape = self.observation_mapping.shape
         self._as_it_is = shape is not None  # one array of numbers, which is not flattened
-        dtype = self.observation_space.dtype if self._as_it_is else np.float64
+        dtype = vector.single_observation_space.dtype if self._as_it_is else np.float64
         self._successors: Array = np.zeros((self.num_envs, *(shape or (self.observation_mapping.size,))), dtype)
         self._zero_rewards = np.zeros(self.num_envs)
         is_floating = self._successors.dtype.kind == "f"
         self._zero_observations = np.zeros_like(self._successors) if is_floating else None
 
     @property
-    def action_masks(self) -> NDArray[np.bool_] | None:
+    def action_masks(self) -> Bools | None:
         """Which actions each environment allows next, `(N, mask_size)`; None if none has ever said so.
 
         The next call of `step` writes to it: copy what is kept.
@@ -179,7 +175,7 @@ class VectorEnvironments(ABC):
             KeyError, ValueError: the state is not of these environments.
         """
 
-    def final_infos(self, ended: NDArray[np.intp]) -> list[tuple[int, dict[str, Any]]]:
+    def final_infos(self, ended: Array) -> list[tuple[int, dict[str, Any]]]:
         """Return the info that came with the end of each episode which the last step ended, by environment.
 
         Only what an environment said itself is in its dict. Nothing is computed unless this is called.

@@ -16,7 +16,7 @@ from ppocore.envs.action_masks import MaskInInfo, with_mask_in_info
 from ppocore.envs.autoreset import BY_MODE
 from ppocore.envs.base import Step, VectorEnvironments, episode_seed
 from ppocore.envs.lookup import find_spec
-from ppocore.envs.spaces import check_action_space, observation_mapping
+from ppocore.envs.spaces import action_space, observation_mapping
 from ppocore.envs.sync import LeanSyncVectorEnv
 from ppocore.envs.workers import WorkerVectorEnv
 from ppocore.errors import UsageError
@@ -81,8 +81,8 @@ def make_environments(
 
 
 def _under_contract(vector: Vector, name: str, seed: int, timeout: float | None) -> VectorEnvironments:
-    observation_mapping(vector.single_observation_space)  # refuses what is not supported
-    check_action_space(vector.single_action_space)
+    observation_mapping(vector.single_observation_space)  # these refuse what is not supported
+    action_space(vector.single_action_space)
     return BY_MODE[_autoreset_mode(vector, name)](vector, name=name, seed=seed, timeout=timeout)
 
 

@@ -1,8 +1,4 @@
-"""Which observation and action spaces are understood.
-
-A further kind of observation is added here and in `ppocore.spaces.observations`, which flattens it; a further kind of
-action here and in `ppocore.spaces.actions`.
-"""
+"""Convert Gymnasium's spaces to those of `ppocore.spaces`, and refuse spaces that are not supported."""
 
 from __future__ import annotations
 
@@ -14,17 +10,38 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 
 from ppocore.errors import UsageError
-from ppocore.spaces.observations import ObservationMapping
+from ppocore.spaces import (
+    ActionSpace,
+    BoxAction,
+    BoxObservation,
+    DictObservation,
+    DiscreteAction,
+    DiscreteObservation,
+    MultiBinaryAction,
+    MultiBinaryObservation,
+    MultiDiscreteAction,
+    MultiDiscreteObservation,
+    ObservationMapping,
+    ObservationSpace,
+    TupleObservation,
+)
 
 
-def check_action_space(space: Space[Any]) -> None:
-    """Accepts `Discrete`, `MultiDiscrete`, `MultiBinary`, and `Box` with a floating dtype.
+def action_space(space: Space[Any]) -> ActionSpace:
+    """Convert a ``Discrete``, ``MultiDiscrete`` or ``MultiBinary`` space, or a ``Box`` with a floating dtype.
 
     Raises:
-        UsageError: a space of another kind; the sentence names it and what is supported.
+        UsageError: a space of another kind; the message names it and what is supported.
     """
-    if isinstance(space, Discrete | MultiDiscrete | MultiBinary) or _is_floating_box(space):
-        return
+    if isinstance(space, Discrete):
+        return DiscreteAction(int(space.n), int(space.start))
+    if isinstance(space, MultiDiscrete):
+        return MultiDiscreteAction(space.shape, str(space.dtype), *_components(space))
+    if isinstance(space, MultiBinary):
+        return MultiBinaryAction(space.shape, str(space.dtype))
+    if isinstance(space, Box) and _has_dtype(space, "f"):
+        low, high = (tuple(bound.astype(np.float64).ravel().tolist()) for bound in (space.low, space.high))
+        return BoxAction(space.shape, str(space.dtype), low, high)
     raise UsageError(
         f"the action space {space} is not supported; supported are Discrete, MultiDiscrete, MultiBinary and Box with "
         "a floating-point dtype"
@@ -32,44 +49,46 @@ def check_action_space(space: Space[Any]) -> None:
 
 
 def observation_mapping(space: Space[Any]) -> ObservationMapping:
-    """How observations of a space become vectors.
+    """Return the flattening of a space's observations; see `observation_space`."""
+    return ObservationMapping(observation_space(space))
 
-    `Box` of any shape with at least one element and any integer, bool or floating dtype; `Discrete`, `MultiDiscrete`
-    and `MultiBinary`; `Dict` and `Tuple` of all these.
+
+def observation_space(space: Space[Any], path: str = "") -> ObservationSpace:
+    """Convert an observation space.
+
+    Supported are ``Box`` of any shape with at least one element and any integer, bool or floating dtype; ``Discrete``,
+    ``MultiDiscrete`` and ``MultiBinary``; ``Dict`` and ``Tuple`` of all these.
 
     Raises:
-        UsageError: a space of another kind; the sentence names it, where it is, and what is supported.
+        UsageError: a space of another kind; the message names it, its path, and what is supported.
     """
-    return ObservationMapping(_description(space, ""))
-
-
-def _description(space: Space[Any], place: str) -> dict[str, Any]:
-    if isinstance(space, Box) and _is_numeric(space):
-        return {"kind": "box", "shape": list(space.shape)}
+    if isinstance(space, Box) and _has_dtype(space, "fiub"):
+        return BoxObservation(space.shape)
     if isinstance(space, Discrete):
-        return {"kind": "discrete", "n": int(space.n), "start": int(space.start)}
+        return DiscreteObservation(int(space.n), int(space.start))
     if isinstance(space, MultiDiscrete):
-        start = np.broadcast_to(getattr(space, "start", 0), space.nvec.shape)
-        counts = {"choices": space.nvec.ravel().tolist(), "start": start.ravel().tolist()}
-        return {"kind": "multi_discrete", "shape": list(space.shape), **counts}
+        return MultiDiscreteObservation(space.shape, *_components(space))
     if isinstance(space, MultiBinary):
-        return {"kind": "multi_binary", "shape": list(space.shape)}
+        return MultiBinaryObservation(space.shape)
     if isinstance(space, Dict) and len(space.spaces) > 0 and all(isinstance(key, str) for key in space.spaces):
-        parts = [[key, _description(part, f"{place}[{key!r}]")] for key, part in space.spaces.items()]
-        return {"kind": "dict", "spaces": parts}
+        return DictObservation(
+            tuple((key, observation_space(part, f"{path}[{key!r}]")) for key, part in space.spaces.items())
+        )
     if isinstance(space, Tuple) and len(space.spaces) > 0:
-        return {"kind": "tuple", "spaces": [_description(part, f"{place}[{i}]") for i, part in enumerate(space.spaces)]}
-    inside = f" at {place}" if place else ""
+        return TupleObservation(tuple(observation_space(part, f"{path}[{i}]") for i, part in enumerate(space.spaces)))
+    inside = f" at {path}" if path else ""
     raise UsageError(
         f"the observation space {' '.join(str(space).split())}{inside} is not supported; supported are a Box of "
         "numbers with at least one element, Discrete, MultiDiscrete, MultiBinary, and Dict (its keys strings) and "
-        "Tuple of these" + (": leave it out or change it, with a gymnasium.ObservationWrapper" if place else "")
+        "Tuple of these" + (": leave it out or change it, with a gymnasium.ObservationWrapper" if path else "")
     )
 
 
-def _is_numeric(space: Box) -> bool:
-    return math.prod(space.shape) > 0 and np.dtype(space.dtype).kind in "fiub"
+def _components(space: MultiDiscrete) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the choices and the start of each component."""
+    start = np.broadcast_to(getattr(space, "start", 0), space.nvec.shape)
+    return tuple(space.nvec.ravel().tolist()), tuple(start.ravel().tolist())
 
 
-def _is_floating_box(space: Space[Any]) -> bool:
-    return isinstance(space, Box) and math.prod(space.shape) > 0 and np.dtype(space.dtype).kind == "f"
+def _has_dtype(space: Box, kinds: str) -> bool:
+    return math.prod(space.shape) > 0 and np.dtype(space.dtype).kind in kinds

@@ -13,12 +13,9 @@ from math import floor, log2, sqrt
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ppocore.networks.chunks import in_chunks
-from ppocore.networks.spec import NetworkSpec
-
-Array = NDArray[Any]
+from ppocore.networks import NetworkSpec, in_chunks
+from ppocore.typing import Array
 
 LOG_RATIO_LIMIT = 20.0
 """The log-ratio is clamped to +-this before it is exponentiated, so that no ratio is infinite."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from ppocore.advantages.estimators import ESTIMATORS
 from ppocore.errors import UsageError
-from ppocore.spaces.actions import CONTINUOUS_POLICIES
+from ppocore.spaces import CONTINUOUS_POLICIES
 
 PRECISIONS = ("exact", "float32")
 ACTIVATIONS = ("tanh", "relu")

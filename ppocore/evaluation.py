@@ -11,7 +11,6 @@ import numpy as np
 from ppocore.envs import VectorEnvironments, make_environments
 from ppocore.errors import UsageError
 from ppocore.policy import Policy
-from ppocore.spaces.actions import ActionAdapter
 
 
 class EvaluationResult(NamedTuple):
@@ -97,16 +96,11 @@ def _check_same_spaces(policy: Policy, environments: VectorEnvironments) -> None
             f"the policy takes {takes} but {environments.name} gives {gives}: evaluate it on the environment it was "
             "trained on"
         )
-    if _without_policy(ActionAdapter(environments.action_space)) != _without_policy(policy.adapter):
+    if environments.action_space != policy.adapter.space:
         raise UsageError(
             f"the policy's actions are not those of {environments.name}, whose action space is "
-            f"{' '.join(str(environments.action_space).split())}: evaluate it on the environment it was trained on"
+            f"{environments.action_space}: evaluate it on the environment it was trained on"
         )
-
-
-def _without_policy(adapter: ActionAdapter) -> dict[str, Any]:
-    """The action space alone, whatever acts in it."""
-    return {key: value for key, value in adapter.to_dict().items() if key != "policy"}
 
 
 _EVALUATION_SEEDS = 1 << 32

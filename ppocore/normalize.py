@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ppocore.advantages.arguments import positive, unit_interval
 from ppocore.advantages.arrays import Array, framework_of, give_back, read
-
-Floats: TypeAlias = npt.NDArray[np.float64]
+from ppocore.typing import Bools, Floats
 
 
 def normalize(x: Array, valid: Array | None = None, epsilon: float = 1e-8) -> Array:
@@ -86,7 +85,7 @@ def _is_constant(x: Floats) -> bool:
     return bool(x.min() == x.max())
 
 
-def _mask(valid: Array | None, shape: tuple[int, ...]) -> npt.NDArray[np.bool_] | None:
+def _mask(valid: Array | None, shape: tuple[int, ...]) -> Bools | None:
     """Return `valid` as bool, or None where every element is valid."""
     if valid is None:
         return None
@@ -285,7 +284,7 @@ def _samples(x: Array, shape: tuple[int, ...]) -> Floats:
     return array if array.dtype == np.float64 else array.astype(np.float64)
 
 
-def _flags(name: str, x: Array, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+def _flags(name: str, x: Array, shape: tuple[int, ...]) -> Bools:
     array = x if type(x) is np.ndarray else read(x, framework_of(x)).array
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}, but shape {shape} is expected")

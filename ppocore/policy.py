@@ -9,19 +9,22 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.errors import UsageError
-from ppocore.files.atomic import write_atomically
-from ppocore.files.names import RUN_FORMAT, run_files
-from ppocore.files.tensors import Format, TensorFile, encode, part, read
-from ppocore.networks.spec import ActingNetwork, NetworkSpec
+from ppocore.files import RUN_FORMAT, Format, TensorFile, encode, part, read, run_files, write_atomically
+from ppocore.networks import ActingNetwork, NetworkSpec
 from ppocore.normalize import ObservationNormalizer
-from ppocore.spaces.actions import ActionAdapter
-from ppocore.spaces.masks import every_choice, leaves_nothing, read_mask
-from ppocore.spaces.observations import ObservationMapping
-
-Array = NDArray[Any]
+from ppocore.spaces import (
+    ActionAdapter,
+    BoxObservation,
+    DiscreteAction,
+    ObservationMapping,
+    ObservationSpace,
+    every_choice,
+    leaves_nothing,
+    read_mask,
+)
+from ppocore.typing import Array
 
 POLICY_FILE = "policy.safetensors"
 POLICY_FORMAT = Format("ppocore-policy", "policy file", (1, 2, 3), unchecked=(1, 2))
@@ -109,7 +112,7 @@ class Policy:
         actions = self.act_on_vectors(flat, deterministic, masks=masks, rng=rng)
         if not single:
             return actions
-        return int(actions[0]) if self.adapter.kind == "categorical" else actions[0]
+        return int(actions[0]) if isinstance(self.adapter.space, DiscreteAction) else actions[0]
 
     def act_on_vectors(
         self,
@@ -252,9 +255,8 @@ def _file_of_run(directory: Path) -> Path:
     return file
 
 
-def _observation_space(file: TensorFile) -> Mapping[str, Any]:
-    """The description of a file's observations; the first version had their shape alone."""
+def _observation_space(file: TensorFile) -> ObservationSpace:
+    """Read the observation space of a file; files of the first version have only a shape."""
     if file.format == POLICY_FORMAT.name and file.version == 1:
-        return {"kind": "box", "shape": list(file.description["observation_shape"])}
-    space: Mapping[str, Any] = file.description["observation_space"]
-    return space
+        return BoxObservation(tuple(file.description["observation_shape"]))
+    return ObservationSpace.from_dict(file.description["observation_space"])

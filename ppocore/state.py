@@ -8,14 +8,12 @@ number of optimizer steps under ``adam.step`` (int64).  Where the actor was held
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.errors import NonFiniteError, UsageError
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 
 class AdamState(NamedTuple):

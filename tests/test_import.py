@@ -80,6 +80,21 @@ def test_the_array_functions_need_no_framework_and_no_gymnasium(tmp_path):
     assert heavy == []
 
 
+@pytest.mark.parametrize("package", ["spaces", "files", "distributions", "networks"])
+def test_the_packages_of_plain_data_bring_in_numpy_alone_and_have_what_they_list(package, tmp_path):
+    absent, roots = python(
+        "import json, sys, numpy\n"
+        "before = set(sys.modules)\n"
+        f"import ppocore.{package} as package\n"
+        "roots = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "absent = [name for name in package.__all__ if not hasattr(package, name)]\n"
+        "print(json.dumps([absent, sorted(roots - sys.stdlib_module_names)]))",
+        cwd=tmp_path,
+    )
+    assert absent == []
+    assert set(roots) <= {"ppocore", "numpy"}
+
+
 def test_the_import_takes_at_most_100_ms_beyond_numpy(tmp_path):
     seconds = [
         python(

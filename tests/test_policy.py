@@ -14,13 +14,12 @@ from scipy import stats
 from support.networks import assert_states_equal, plain_forward, random_weights
 
 from ppocore import ObservationNormalizer, Policy
+from ppocore.envs import action_space
 from ppocore.errors import UsageError
-from ppocore.files.atomic import write_atomically
-from ppocore.files.tensors import encode
-from ppocore.networks.spec import NetworkSpec
+from ppocore.files import encode, write_atomically
+from ppocore.networks import NetworkSpec
 from ppocore.policy import POLICY_FORMAT
-from ppocore.spaces.actions import ActionAdapter
-from ppocore.spaces.observations import ObservationMapping
+from ppocore.spaces import ActionAdapter, BoxObservation, ObservationMapping
 
 ROOT = Path(__file__).resolve().parent.parent
 INF = np.inf
@@ -34,14 +33,14 @@ SPACES = {
     "matrix": Box(-0.3, 0.3, (2, 2), np.float64),
     "number": Box(-0.7, 0.7, ()),
 }
-MAPPING = ObservationMapping({"kind": "box", "shape": [2, 3]})
+MAPPING = ObservationMapping(BoxObservation((2, 3)))
 BATCH = np.random.default_rng(9).normal(0.0, 1.0, (40, 2, 3))
 # What the normalizer has seen: some of BATCH is more than 10 standard deviations from the mean of its first column.
 SEEN = np.random.default_rng(8).normal(0.3, [0.1, 0.5, 1.0, 1.0, 2.0, 3.0], (50, 6))
 
 
 def make_policy(space, normalized=False, seed=0):
-    adapter = ActionAdapter(space)
+    adapter = ActionAdapter(action_space(space))
     spec = NetworkSpec(6, adapter.kind, adapter.size, (8, 5), choices=adapter.choices)
     weights = random_weights(spec, np.random.default_rng(seed))
     if not normalized:
@@ -162,7 +161,7 @@ def test_acting_changes_nothing(file):
 
 
 def test_a_space_goes_through_json_and_back(space):
-    adapter = ActionAdapter(space)
+    adapter = ActionAdapter(action_space(space))
     again = ActionAdapter.from_dict(json.loads(json.dumps(adapter.to_dict(), allow_nan=False)))
     assert (again.kind, again.size, again.to_dict()) == (adapter.kind, adapter.size, adapter.to_dict())
 

@@ -14,11 +14,11 @@ from support.environments import Masked, allows, mask_of, parts_of
 from support.networks import plain_forward, random_weights
 
 from ppocore import ObservationNormalizer, Policy
-from ppocore.envs import observation_mapping
+from ppocore.envs import action_space, observation_mapping
 from ppocore.errors import UsageError
 from ppocore.evaluation import evaluate
-from ppocore.networks.spec import NetworkSpec
-from ppocore.spaces.actions import ActionAdapter
+from ppocore.networks import NetworkSpec
+from ppocore.spaces import ActionAdapter
 
 # Not in the order of the alphabet, in which a file would put the keys of an object.
 PARTS = Dict(OrderedDict(z=Box(-1, 1, (2,), np.float64), a=Tuple([Discrete(3, start=1), MultiBinary(2)])))
@@ -31,7 +31,7 @@ ACTIONS = {
 
 
 def make_policy(space, observations=PARTS, continuous="gaussian", normalized=False, seed=0):
-    adapter, mapping = ActionAdapter(space, continuous), observation_mapping(observations)
+    adapter, mapping = ActionAdapter(action_space(space), continuous), observation_mapping(observations)
     spec = NetworkSpec(mapping.size, adapter.kind, adapter.size, (8,), choices=adapter.choices)
     weights = random_weights(spec, np.random.default_rng(seed))
     normalizer = None
@@ -264,7 +264,7 @@ def test_evaluation_of_a_bounded_policy_without_bounds_is_refused(continuous):
 
 def test_a_policy_whose_parts_do_not_belong_together_is_refused():
     policy = make_policy(MultiDiscrete([2, 3]))
-    other = ActionAdapter(MultiDiscrete([3, 2]))
+    other = ActionAdapter(action_space(MultiDiscrete([3, 2])))
     with pytest.raises(UsageError, match="multi_categorical of size 2"):
         Policy(policy.spec, policy.weights, other, policy.mapping)
     with pytest.raises(UsageError, match="observations have 5 numbers, which are not the network's 7 inputs"):

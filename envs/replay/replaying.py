@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 Order = tuple[int | None, Array] | None
 """For one environment: the seed to reset it with, and the actions to take then; None to leave it alone."""

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
-from ppocore.envs.base import Array, VectorEnvironments, episode_seed
+from ppocore.envs.base import VectorEnvironments, episode_seed
 from ppocore.envs.replay.episodes import Episodes
 from ppocore.envs.replay.replaying import Arrival, Order, replay_one
 from ppocore.envs.workers import WorkerVectorEnv
 from ppocore.errors import EnvironmentFault
+from ppocore.typing import Array
 
 
 class Restoring(VectorEnvironments):

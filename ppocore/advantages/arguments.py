@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ppocore.advantages.arrays import Array, Read, common_precision, framework_of, give_back, read
-from ppocore.advantages.scan import Bools, Floats
+from ppocore.typing import Bools, Floats
 
 P = ParamSpec("P")
 R = TypeVar("R")

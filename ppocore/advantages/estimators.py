@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.advantages.gae import AdvantageEstimate, gae
 from ppocore.advantages.returns import discounted_returns, n_step_returns
 from ppocore.advantages.vtrace import vtrace
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 
 class Trajectories(Protocol):

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from ppocore.advantages.arguments import Sequences, needs_both_flags, positive_integer, unit_interval
 from ppocore.advantages.arrays import Array
-from ppocore.advantages.scan import Bools, Floats, reverse_scan
+from ppocore.advantages.scan import reverse_scan
+from ppocore.typing import Bools, Floats
 
 
 def one_step_returns(

@@ -14,13 +14,10 @@ import math
 import threading
 from collections.abc import Iterator
 from itertools import repeat
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-Floats: TypeAlias = npt.NDArray[np.float64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
+from ppocore.typing import Bools, Floats
 
 # Measured: from this many columns on, one row hides the overhead of the calls that process it.
 _WIDE = 300

@@ -1,6 +1,8 @@
-"""The beta distribution over actions in an interval (Chou et al. 2017, "Improving stochastic policy gradients in
-continuous control with deep reinforcement learning using the beta distribution").
-"""  # noqa: D205 (a title that needs two lines)
+"""Implement the beta distribution over actions in an interval.
+
+Chou et al. 2017, "Improving stochastic policy gradients in continuous control with deep reinforcement learning using
+the beta distribution".
+"""
 
 from __future__ import annotations
 
@@ -8,57 +10,56 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ppocore.distributions.base import Array, Pullback, Unmasked
+from ppocore.distributions.base import Continuous, Pullback
 from ppocore.distributions.discrete import sigmoid, softplus
 from ppocore.distributions.special import digamma, log_gamma, trigamma
+from ppocore.typing import Array
 
 CANDIDATES = 8
-"""Tries of the rejection method; one in twenty fails at worst, so all of them once in 10^10 draws."""
+"""Candidates of the rejection method; at worst one in twenty is rejected, and all of them once in 10^10 draws."""
 
 EDGE = 2.0**-24
-"""How near an action comes to 0 and 1: half a step of float32 below 1, where its logarithm is still finite."""
+"""Smallest distance of an action from 0 and 1: half a step of float32 below 1, where its logarithm is finite."""
 
 
-class Beta(Unmasked):
-    """Independent numbers in (0, 1), ``a = 1 + softplus(x)`` and ``b = 1 + softplus(y)`` for parameters x, then y.
+class Beta(Continuous):
+    """Implement independent beta distributions over (0, 1).
 
-    Both above 1, so that there is one mode and the density is bounded (Chou et al., section 3.1).  ::
+    The parameters are x, then y, with ``a = 1 + softplus(x)`` and ``b = 1 + softplus(y)``. Both are above 1, so that
+    there is one mode and the density is bounded (Chou et al., section 3.1)::
 
         log_prob(u) = sum_i (a - 1) log u + (b - 1) log(1 - u) - log B(a, b)
         entropy     = sum_i log B(a, b) - (a - 1) psi(a) - (b - 1) psi(b) + (a + b - 2) psi(a + b)
         KL(q || p)  = sum_i log B(a_p, b_p) - log B(a_q, b_q) + (a_q - a_p) psi(a_q) + (b_q - b_p) psi(b_q)
                           + (a_p - a_q + b_p - b_q) psi(a_q + b_q)
 
-    with ``psi`` the digamma function and ``log B(a, b) = lgamma(a) + lgamma(b) - lgamma(a + b)``.  Its numbers are
-    those of the action in (0, 1), which the environment gets moved to its bounds.  `mode` is the mean
-    ``a / (a + b)``: for a and b near 1 the most probable action says next to nothing.
+    with ``psi`` the digamma function and ``log B(a, b) = lgamma(a) + lgamma(b) - lgamma(a + b)``. These are of the
+    action in (0, 1); `ppocore.spaces.ActionAdapter` scales it to the bounds of the environment. `mode` is the mean
+    ``a / (a + b)``, because the density is almost flat for a and b near 1.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.parameter_size = 2 * size
-        self.action_shape: tuple[int, ...] = (size,)
-        self.action_dtype = np.dtype(np.float32)
+    kind = "beta"
+    is_bounded = True
 
     def shapes(self, parameters: Array) -> Array:
-        """The two shape parameters, (B, 2 size)."""
+        """Return the two shape parameters, (B, 2 size)."""
         return 1.0 + softplus(parameters)
 
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-        """For each of the two gamma numbers of an action: candidates, normal and uniform."""
+        """Draw the candidates, normal and uniform, for the two gamma variates of each action."""
         size = (*shape, 2 * self.size, CANDIDATES)
         normal = rng.standard_normal(size, np.float32)
         return np.stack([normal, rng.random(size, np.float32)], axis=-1)
 
     def sample(self, parameters: Array, noise: Array, out: Array) -> Array:
-        """``g / (g + h)`` of two gamma numbers, each by the method of Marsaglia and Tsang (2000)."""
+        """Return ``g / (g + h)`` of two gamma variates, each drawn by the method of Marsaglia and Tsang (2000)."""
         shape = self.shapes(parameters.astype(np.float64))[..., None]
         d = shape - 1.0 / 3.0
         x, u = noise[..., 0].astype(np.float64), noise[..., 1].astype(np.float64)
         v = 1.0 + x / np.sqrt(9.0 * d)
         inside = v > 0.0
         v = np.where(inside, v, 1.0) ** 3
-        # The first candidate that is accepted; of none, the first.
+        # The first candidate that is accepted; the first of all if none is.
         accepted = inside & (np.log1p(-u) < 0.5 * x * x + d * (1.0 - v + np.log(v)))
         chosen = accepted.argmax(axis=-1)[..., None]
         gamma = (d * np.take_along_axis(v, chosen, axis=-1))[..., 0]
@@ -67,7 +68,7 @@ class Beta(Unmasked):
         return out
 
     def mode(self, parameters: Array) -> Array:
-        """The mean."""
+        """Return the mean."""
         a, b = np.split(self.shapes(parameters), 2, axis=-1)
         means: Array = (a / (a + b)).astype(self.action_dtype)
         return means

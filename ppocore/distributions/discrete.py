@@ -1,17 +1,20 @@
-"""Distributions over discrete actions: one choice, several choices, bits."""
+"""Implement distributions over discrete actions: one choice, several choices, bits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Self
 
 import numpy as np
 
-from ppocore.distributions.base import MASKED, Array, Pullback
+from ppocore.distributions.base import MASKED, Discrete, Pullback
+from ppocore.errors import UsageError
+from ppocore.typing import Array
 
 
-class Categorical:
-    """One of ``n`` choices; the parameters are unnormalised log-probabilities (logits).
+class Categorical(Discrete):
+    """Implement one choice of ``n``; the parameters are unnormalized log-probabilities (logits).
 
     ::
 
@@ -25,25 +28,35 @@ class Categorical:
     A mask has a flag for each choice.
     """
 
+    kind = "categorical"
     action_shape: tuple[int, ...] = ()
-    action_dtype = np.dtype(np.int64)
 
     def __init__(self, n: int) -> None:
         self.n = n
         self.parameter_size = n
         self.mask_size = n
 
+    @classmethod
+    def for_actions(cls, size: int, choices: tuple[int, ...]) -> Self:
+        """See `Distribution.for_actions`."""
+        return cls(size)
+
+    @property
+    def mask_sections(self) -> tuple[int, ...]:
+        """See `Distribution.mask_sections`."""
+        return (self.n,)
+
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-        """Standard Gumbel numbers, (*shape, n)."""
+        """Draw standard Gumbel variates, (*shape, n)."""
         return rng.gumbel(size=(*shape, self.n))
 
     def sample(self, parameters: Array, noise: Array, out: Array) -> Array:
-        """The Gumbel-max trick: argmax(z + g) is distributed as softmax(z)."""
+        """Apply the Gumbel-max trick: argmax(z + g) is distributed as softmax(z)."""
         (parameters + noise).argmax(axis=-1, out=out)
         return out
 
     def mode(self, parameters: Array) -> Array:
-        """The largest logit; the first of equals."""
+        """Return the index of the largest logit, the first of equals."""
         modes: Array = parameters.argmax(axis=-1)
         return modes
 
@@ -72,14 +85,16 @@ class Categorical:
         return (q * (log_q - log_p)).sum(axis=0), lambda d: (d * (p - q)).T
 
 
-class MultiCategorical:
-    """Several independent choices; the parameters are the logits of each, one after the other.
+class MultiCategorical(Discrete):
+    """Implement several independent choices; the parameters are the logits of each, concatenated.
 
     Log-probabilities, entropies and divergences are the sums of the components' (37 details, MultiDiscrete).
-    A mask has the flags of the components, one after the other.
+    A mask has the flags of the components, concatenated.
     """
 
-    action_dtype = np.dtype(np.int64)
+    kind = "multi_categorical"
+    has_choices = True
+    component = "component"
 
     def __init__(self, choices: Sequence[int]) -> None:
         self._parts = [Categorical(n) for n in choices]
@@ -89,19 +104,31 @@ class MultiCategorical:
         self.mask_size = self.parameter_size
         self.action_shape: tuple[int, ...] = (len(self._parts),)
 
+    @classmethod
+    def for_actions(cls, size: int, choices: tuple[int, ...]) -> Self:
+        """See `Distribution.for_actions`."""
+        if len(choices) != size:
+            raise UsageError(f"choices={choices} must name the choices of {size} components")
+        return cls(choices)
+
+    @property
+    def mask_sections(self) -> tuple[int, ...]:
+        """See `Distribution.mask_sections`."""
+        return tuple(part.n for part in self._parts)
+
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-        """Standard Gumbel numbers, (*shape, number of logits)."""
+        """Draw standard Gumbel variates, (*shape, number of logits)."""
         return rng.gumbel(size=(*shape, self.parameter_size))
 
     def sample(self, parameters: Array, noise: Array, out: Array) -> Array:
-        """The Gumbel-max trick in each component."""
+        """Apply the Gumbel-max trick in each component."""
         noisy = parameters + noise
         for i, part in enumerate(self._slices):
             out[..., i] = noisy[..., part].argmax(axis=-1)
         return out
 
     def mode(self, parameters: Array) -> Array:
-        """The largest logit of each component; the first of equals."""
+        """Return the index of each component's largest logit, the first of equals."""
         return np.stack([parameters[..., part].argmax(axis=-1) for part in self._slices], axis=-1)
 
     def apply_masks(self, parameters: Array, masks: Array) -> Array:
@@ -130,8 +157,8 @@ class MultiCategorical:
         return total, lambda d: np.concatenate([part(d) for _, part in found], axis=1)
 
 
-class Bernoulli:
-    """Independent bits; the parameters are their log-odds z, so that ``p = sigmoid(z)`` is the probability of 1.
+class Bernoulli(Discrete):
+    """Implement independent bits; the parameters are their log-odds z, with ``p = sigmoid(z)`` the probability of 1.
 
     ::
 
@@ -140,10 +167,11 @@ class Bernoulli:
         KL(q || p)  = q (softplus(-z) - softplus(-y)) + (1 - q) (softplus(z) - softplus(y)),   q = sigmoid(y)
         d log_prob(a) / dz = a - p        d entropy / dz = -z p (1 - p)        d KL / dz = p - q
 
-    summed over the bits.  A mask has two flags for each bit: whether it may be 0, and whether it may be 1.
+    summed over the bits. A mask has two flags for each bit: whether it may be 0, and whether it may be 1.
     """
 
-    action_dtype = np.dtype(np.int64)
+    kind = "bernoulli"
+    component = "bit"
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -151,21 +179,36 @@ class Bernoulli:
         self.mask_size = 2 * size
         self.action_shape: tuple[int, ...] = (size,)
 
+    @classmethod
+    def for_actions(cls, size: int, choices: tuple[int, ...]) -> Self:
+        """See `Distribution.for_actions`."""
+        return cls(size)
+
+    @property
+    def mask_sections(self) -> tuple[int, ...]:
+        """See `Distribution.mask_sections`."""
+        return (2,) * self.size
+
+    @property
+    def mask_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """See `Distribution.mask_shapes`."""
+        return (self.mask_size,), (self.size, 2)
+
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-        """Standard logistic numbers, (*shape, size)."""
+        """Draw standard logistic variates, (*shape, size)."""
         return rng.logistic(size=(*shape, self.size))
 
     def sample(self, parameters: Array, noise: Array, out: Array) -> Array:
-        """A bit is 1 where z and a logistic number are above 0, which has probability sigmoid(z)."""
+        """Set a bit where z plus a logistic variate is above 0, which has probability sigmoid(z)."""
         np.copyto(out, parameters + noise > 0.0)
         return out
 
     def mode(self, parameters: Array) -> Array:
-        """The more probable value of each bit; 0 of equals."""
+        """Return the more probable value of each bit, 0 of equals."""
         return (parameters > 0.0).astype(self.action_dtype)
 
     def apply_masks(self, parameters: Array, masks: Array) -> Array:
-        """See `Distribution.apply_masks`: log-odds of minus or plus a number that is as good as infinite."""
+        """See `Distribution.apply_masks`; the log-odds become minus or plus `MASKED`."""
         limit = parameters.dtype.type(MASKED)
         pairs = masks.reshape(*masks.shape[:-1], self.size, 2)
         return np.where(pairs[..., 1], np.where(pairs[..., 0], parameters, limit), -limit)
@@ -193,7 +236,7 @@ class Bernoulli:
 
 
 def log_softmax(logits: Array) -> tuple[Array, Array]:
-    """Log-probabilities ``z - logsumexp(z)`` and probabilities over the first axis, for logits of any size."""
+    """Return log-probabilities ``z - logsumexp(z)`` and probabilities over the first axis, for logits of any size."""
     shifted = np.ascontiguousarray(logits)
     shifted = shifted - shifted.max(axis=0)
     p = np.exp(shifted)
@@ -204,13 +247,13 @@ def log_softmax(logits: Array) -> tuple[Array, Array]:
 
 
 def softplus(x: Array) -> Array:
-    """``log(1 + exp(x))`` for any x."""
+    """Return ``log(1 + exp(x))`` for any x."""
     result: Array = np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
     return result
 
 
 def sigmoid(x: Array) -> Array:
-    """``1 / (1 + exp(-x))`` for any x, small ones to their last bits."""
+    """Return ``1 / (1 + exp(-x))`` for any x, with full relative precision where it is small."""
     small = np.exp(-np.abs(x))
     result: Array = np.where(x >= 0.0, 1.0, small) / (1.0 + small)
     return result

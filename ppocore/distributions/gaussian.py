@@ -1,4 +1,4 @@
-"""Normal distributions over continuous actions, as they are and squashed into an interval."""
+"""Implement normal distributions over continuous actions, unbounded and squashed into an interval."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ppocore.distributions.base import Array, Pullback, Unmasked
+from ppocore.distributions.base import Continuous, Pullback
+from ppocore.typing import Array
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 QUADRATURE_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(16)
 QUADRATURE_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
-"""Gauss-Hermite quadrature: ``sum(w_k f(x_k))`` is the mean of f over a standard normal number."""
+"""Gauss-Hermite quadrature: ``sum(w_k f(x_k))`` is the mean of f under the standard normal distribution."""
 
 
-class DiagonalGaussian(Unmasked):
-    """Independent normal numbers; the parameters are the means, then the log standard deviations.
+class DiagonalGaussian(Continuous):
+    """Implement independent normal distributions.
 
-    With ``z = (a - mean) / exp(log_std)``::
+    The parameters are the means, then the log standard deviations. With ``z = (a - mean) / exp(log_std)``::
 
         log_prob(a) = sum_i  -z_i^2 / 2 - log_std_i - log(2 pi) / 2
         entropy     = sum_i  log_std_i + (1 + log(2 pi)) / 2
@@ -28,23 +29,20 @@ class DiagonalGaussian(Unmasked):
         d entropy / d log_std_i = 1
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.parameter_size = 2 * size
-        self.action_shape: tuple[int, ...] = (size,)
-        self.action_dtype = np.dtype(np.float32)
+    kind = "gaussian"
+    has_log_std = True
 
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-        """Standard normal numbers, (*shape, size)."""
+        """Draw standard normal variates, (*shape, size)."""
         return rng.standard_normal((*shape, self.size))
 
     def sample(self, parameters: Array, noise: Array, out: Array) -> Array:
-        """``mean + exp(log_std) * noise``, rounded to float32: what is stored is what was done."""
+        """Write ``mean + exp(log_std) * noise``, rounded to float32: the action that is stored is the one taken."""
         np.copyto(out, parameters[..., : self.size] + np.exp(parameters[..., self.size :]) * noise)
         return out
 
     def mode(self, parameters: Array) -> Array:
-        """The mean."""
+        """Return the mean."""
         return parameters[..., : self.size].astype(self.action_dtype)
 
     def evaluate(self, parameters: Array, actions: Array) -> tuple[Array, Array, Pullback]:
@@ -79,19 +77,22 @@ class DiagonalGaussian(Unmasked):
 
 
 class SquashedGaussian(DiagonalGaussian):
-    """Normal numbers whose hyperbolic tangent is the action, so that it lies in (-1, 1).
+    """Implement normal distributions squashed into (-1, 1) by the hyperbolic tangent.
 
-    Actions are kept as they were before squashing, ``a``; the environment gets ``tanh(a)``, moved to its bounds.
-    With ``s(a) = log(1 - tanh(a)^2)``, the log of the squashing's slope::
+    Actions are stored before squashing, ``a``; the environment gets ``tanh(a)``, scaled to its bounds. With
+    ``s(a) = log(1 - tanh(a)^2)``, the log of the squashing's slope::
 
         log_prob(tanh(a)) = log_prob of the normal - sum_i s(a_i)          (arXiv:1801.01290, equation 21)
         entropy           = entropy of the normal + sum_i E[s(a_i)]
 
-    They are those of the action in (-1, 1).  The expectation has no closed form: it is a Gauss-Hermite quadrature
-    over 16 nodes, off by 1e-9 for a standard deviation of 0.5, 1e-5 for 1 and 3e-3 for 2; its gradient is that of
-    the quadrature.  The divergence is the normal's, since squashing can be undone.  `mode` is the tanh of the mean,
-    which is the median.
+    These are of the action in (-1, 1). The expectation has no closed form: it is a Gauss-Hermite quadrature over 16
+    nodes, with an error of 1e-9 for a standard deviation of 0.5, 1e-5 for 1 and 3e-3 for 2; its gradient is that of
+    the quadrature. The divergence is the normal's, because squashing is invertible. `mode` is the mean before
+    squashing, so that the action is the median.
     """
+
+    kind = "squashed_gaussian"
+    is_bounded = True
 
     def evaluate(self, parameters: Array, actions: Array) -> tuple[Array, Array, Pullback]:
         """See `Distribution.evaluate`."""
@@ -111,9 +112,15 @@ class SquashedGaussian(DiagonalGaussian):
 
         return log_prob - log_slope(actions).sum(axis=-1), entropy, pullback
 
+    @classmethod
+    def to_unit_interval(cls, actions: Array) -> Array:
+        """See `Distribution.to_unit_interval`."""
+        unit: Array = 0.5 * (np.tanh(actions) + 1.0)
+        return unit
+
 
 def log_slope(x: Array) -> Array:
-    """``log(1 - tanh(x)^2)``, for any x: ``2 (log 2 - |x| - log(1 + exp(-2 |x|)))``."""
+    """Return ``log(1 - tanh(x)^2)`` for any x, as ``2 (log 2 - |x| - log(1 + exp(-2 |x|)))``."""
     size = np.abs(x)
     result: Array = 2.0 * (math.log(2.0) - size - np.log1p(np.exp(-2.0 * size)))
     return result

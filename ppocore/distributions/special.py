@@ -1,7 +1,7 @@
-"""The logarithm of the gamma function and its derivatives, which NumPy lacks, for arguments of at least 1.
+"""Compute the logarithm of the gamma function and its derivatives for arguments of at least 1, which NumPy lacks.
 
-Asymptotic series at x + n of at least 8 (Abramowitz and Stegun 6.1.41, 6.3.18 and 6.4.12) and the recurrence back to
-x; to some 1e-15 of the largest number in between.
+The asymptotic series is evaluated at x + n of at least 8 (Abramowitz and Stegun 6.1.41, 6.3.18 and 6.4.12), and the
+recurrence leads back to x. The error is some 1e-15 of the largest intermediate number.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ppocore.distributions.base import Array
+from ppocore.typing import Array
 
 _LEAST = 8.0
 _LOG_GAMMA = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400)
@@ -20,7 +20,7 @@ TRIGAMMA = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 /
 
 
 def _series(coefficients: tuple[float, ...], x: Array) -> Array:
-    """The polynomial ``sum_k coefficients[k] * x**k``."""
+    """Evaluate the polynomial ``sum_k coefficients[k] * x**k``."""
     total = np.full_like(x, coefficients[-1])
     for coefficient in coefficients[-2::-1]:
         total *= x
@@ -29,7 +29,7 @@ def _series(coefficients: tuple[float, ...], x: Array) -> Array:
 
 
 def _steps(x: Array) -> Iterator[tuple[Array, Array]]:
-    """``(x, x < 8)``, ``(x + 1, x + 1 < 8)`` and so on, as long as any is below 8, and then the last."""
+    """Yield ``(x, x < 8)``, ``(x + 1, x + 1 < 8)`` and so on until none is below 8."""
     below = x < _LEAST
     while below.any():
         yield x, below
@@ -39,7 +39,7 @@ def _steps(x: Array) -> Iterator[tuple[Array, Array]]:
 
 
 def log_gamma(x: Array) -> Array:
-    """The logarithm of the gamma function."""
+    """Return the logarithm of the gamma function."""
     product = np.ones_like(x)
     for y, below in _steps(x):
         product = np.where(below, product * y, product)
@@ -50,7 +50,7 @@ def log_gamma(x: Array) -> Array:
 
 
 def digamma(x: Array) -> Array:
-    """The derivative of `log_gamma`."""
+    """Return the derivative of `log_gamma`."""
     total = np.zeros_like(x)
     for y, below in _steps(x):
         total = np.where(below, total + 1.0 / y, total)
@@ -61,7 +61,7 @@ def digamma(x: Array) -> Array:
 
 
 def trigamma(x: Array) -> Array:
-    """The derivative of `digamma`."""
+    """Return the derivative of `digamma`."""
     total = np.zeros_like(x)
     for y, below in _steps(x):
         total = np.where(below, total + 1.0 / (y * y), total)

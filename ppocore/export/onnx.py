@@ -7,23 +7,30 @@ as in `Policy`, so that both agree to the last digits; weights are the float32 n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ppocore.distributions.base import MASKED
+from ppocore.distributions import (
+    MASKED,
+    Bernoulli,
+    Beta,
+    Categorical,
+    DiagonalGaussian,
+    MultiCategorical,
+    SquashedGaussian,
+)
 from ppocore.errors import UsageError
 from ppocore.export.graph import Graph
-from ppocore.export.verify import check, input_name
-from ppocore.files.atomic import write_atomically
+from ppocore.export.inputs import input_name, input_of
+from ppocore.export.verify import check
+from ppocore.files import write_atomically
 from ppocore.files.version import VERSION
 from ppocore.policy import Policy
-
-Array = NDArray[Any]
+from ppocore.spaces import BoxAction
 
 OPSET, IR_VERSION = 17, 8
 """What runtimes of the last years read: ONNX 1.12 and later."""
@@ -83,36 +90,22 @@ def _model(policy: Policy, with_mask: bool) -> bytes:
     masked = parameters
     if with_mask:
         masked = _masked(graph, policy, parameters, graph.input("action_mask", np.bool_, (policy.adapter.mask_size,)))
-    fields = policy.adapter.to_dict()
-    shape = tuple(fields.get("shape", ()))
-    action = graph.reshape(_action(graph, policy, masked), (-1, *shape))
-    graph.output("action", action, fields.get("dtype", "int64"), shape)
+    space = policy.adapter.space
+    action = graph.reshape(_action(graph, policy, masked), (-1, *space.shape))
+    graph.output("action", action, space.dtype, space.shape)
     graph.output("parameters", parameters, np.float64, (policy.spec.distribution().parameter_size,))
     return graph.encode("ppocore", VERSION, f"a {policy.spec.action_kind} policy", OPSET, IR_VERSION)
 
 
 def _observations(graph: Graph, policy: Policy) -> str:
-    """The network's input, (batch, size) float64, from one input for each part of an observation."""
+    """Add the network's input, (batch, size) float64, from one input for each part of an observation."""
     parts = []
     names = [input_name(path) for path, _ in policy.mapping.leaves]
     for name, (_, leaf) in zip(names, policy.mapping.leaves, strict=True):
         if names.count(name) > 1:
             raise UsageError(f"two parts of the observation would be the input {name}: rename a key")
-        kind = leaf["kind"]
-        if kind == "box":
-            given = graph.input(name, np.float32, tuple(leaf["shape"]))
-            parts.append(graph.reshape(graph.cast(given, np.float64), (-1, int(np.prod(leaf["shape"], dtype=int)))))
-        elif kind == "multi_binary":
-            given = graph.input(name, np.int8, tuple(leaf["shape"]))
-            parts.append(graph.reshape(graph.cast(given, np.float64), (-1, int(np.prod(leaf["shape"], dtype=int)))))
-        else:
-            choices = [leaf["n"]] if kind == "discrete" else leaf["choices"]
-            given = graph.input(name, np.int64, () if kind == "discrete" else tuple(leaf["shape"]))
-            counted = graph.reshape(given, (-1, len(choices)))
-            for i, (n, start) in enumerate(zip(choices, np.ravel(leaf["start"]).tolist(), strict=True)):
-                column = graph.columns(counted, i, i + 1)
-                one_hot = graph.add("Equal", column, graph.constant(np.arange(start, start + n)[None]))
-                parts.append(graph.cast(one_hot, np.float64))
+        kind = input_of(leaf)
+        parts += kind.flatten(graph, graph.input(name, kind.dtype, leaf.shape), leaf)
     flat = graph.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
     normalizer = policy.normalizer
     if normalizer is not None:
@@ -140,8 +133,9 @@ def _parameters(graph: Graph, policy: Policy, x: str) -> str:
 
 
 def _masked(graph: Graph, policy: Policy, parameters: str, mask: str) -> str:
+    """Add the parameters under a mask, as `Distribution.apply_masks`."""
     limit = graph.constant(np.array([MASKED]))
-    if policy.spec.action_kind != "bernoulli":
+    if policy.spec.action_kind != Bernoulli.kind:
         return graph.add("Where", mask, parameters, graph.add("Neg", limit))
     # Of each bit, whether it may be 0 and whether it may be 1.
     pairs = graph.reshape(mask, (-1, policy.spec.action_size, 2))
@@ -150,39 +144,78 @@ def _masked(graph: Graph, policy: Policy, parameters: str, mask: str) -> str:
 
 
 def _action(graph: Graph, policy: Policy, parameters: str) -> str:
-    """The most probable action (for Beta the mean) in the environment's terms, before it has its shape."""
-    fields, spec = policy.adapter.to_dict(), policy.spec
-    dtype = np.dtype(fields.get("dtype", "int64"))
-    if spec.action_kind == "bernoulli":
-        return graph.cast(graph.add("Greater", parameters, graph.constant(np.zeros(1))), dtype)
-    if spec.action_kind in ("categorical", "multi_categorical"):
-        edges = np.cumsum([0, *(spec.choices or (spec.action_size,))]).tolist()
-        best = [
-            graph.add("ArgMax", graph.columns(parameters, start, stop), axis=1, keepdims=1)
-            for start, stop in pairwise(edges)
-        ]
-        together = graph.add("Concat", *best, axis=1) if len(best) > 1 else best[0]
-        first = np.ravel(fields.get("start", 0)).astype(np.int64)
-        return graph.cast(graph.add("Add", together, graph.constant(first)), dtype)
-    low, high = (np.array(fields[name], np.float64) for name in ("low", "high"))
-    size = spec.action_size
+    """Add the mode of the distribution in the environment's terms, before it has its shape."""
+    space = policy.adapter.space
+    mode = _MODES[policy.spec.action_kind](graph, policy, parameters)
+    return _within_bounds(graph, policy, space, mode) if isinstance(space, BoxAction) else mode
+
+
+def _bits(graph: Graph, policy: Policy, parameters: str) -> str:
+    """Add the more probable value of each bit."""
+    above = graph.add("Greater", parameters, graph.constant(np.zeros(1)))
+    return graph.cast(above, policy.adapter.space.dtype)
+
+
+def _choices(graph: Graph, policy: Policy, parameters: str) -> str:
+    """Add the most probable choice of each component."""
+    space = policy.adapter.space
+    edges = np.cumsum([0, *policy.adapter.distribution.mask_sections]).tolist()
+    best = [
+        graph.add("ArgMax", graph.columns(parameters, start, stop), axis=1, keepdims=1)
+        for start, stop in pairwise(edges)
+    ]
+    together = graph.add("Concat", *best, axis=1) if len(best) > 1 else best[0]
+    first = np.ravel(getattr(space, "start", 0)).astype(np.int64)
+    return graph.cast(graph.add("Add", together, graph.constant(first)), space.dtype)
+
+
+def _gaussian(graph: Graph, policy: Policy, parameters: str) -> str:
+    """Add the mean."""
+    return _rounded(graph, graph.columns(parameters, 0, policy.spec.action_size))
+
+
+def _squashed_gaussian(graph: Graph, policy: Policy, parameters: str) -> str:
+    """Add the squashed mean, in (0, 1)."""
+    mean = _gaussian(graph, policy, parameters)
+    half = graph.constant(np.array([0.5]))
+    return graph.add("Mul", graph.add("Add", graph.add("Tanh", mean), graph.constant(np.ones(1))), half)
+
+
+def _beta(graph: Graph, policy: Policy, parameters: str) -> str:
+    """Add the mean, in (0, 1)."""
+    size = policy.spec.action_size
     x = graph.columns(parameters, 0, size)
-    if spec.action_kind == "beta":
-        a, b = (
-            graph.add("Add", _softplus(graph, y), graph.constant(np.ones(1)))
-            for y in (x, graph.columns(parameters, size, 2 * size))
-        )
-        x = graph.add("Div", a, graph.add("Add", a, b))
-    x = graph.cast(graph.cast(x, np.float32), np.float64)  # an action is kept as float32
-    if spec.action_kind == "squashed_gaussian":
-        half = graph.constant(np.array([0.5]))
-        x = graph.add("Mul", graph.add("Add", graph.add("Tanh", x), graph.constant(np.ones(1))), half)
-    if spec.action_kind != "gaussian":
+    a, b = (
+        graph.add("Add", _softplus(graph, y), graph.constant(np.ones(1)))
+        for y in (x, graph.columns(parameters, size, 2 * size))
+    )
+    return _rounded(graph, graph.add("Div", a, graph.add("Add", a, b)))
+
+
+_MODES: dict[str, Callable[[Graph, Policy, str], str]] = {
+    Categorical.kind: _choices,
+    MultiCategorical.kind: _choices,
+    Bernoulli.kind: _bits,
+    DiagonalGaussian.kind: _gaussian,
+    SquashedGaussian.kind: _squashed_gaussian,
+    Beta.kind: _beta,
+}
+
+
+def _rounded(graph: Graph, x: str) -> str:
+    """Add the rounding to float32, in which an action is stored."""
+    return graph.cast(graph.cast(x, np.float32), np.float64)
+
+
+def _within_bounds(graph: Graph, policy: Policy, space: BoxAction, x: str) -> str:
+    """Add the scaling of a bounded distribution and the clipping to the bounds, as `BoxAction.from_samples`."""
+    low, high = np.array(space.low), np.array(space.high)
+    if policy.adapter.distribution.is_bounded:
         x = graph.add("Add", graph.add("Mul", x, graph.constant(high - low)), graph.constant(low))
     # First to the space's own precision, then within its bounds.
-    x = graph.cast(graph.cast(x, dtype), np.float64)
-    bounds = [graph.constant(bound.astype(dtype).astype(np.float64)) for bound in (low, high)]
-    return graph.cast(graph.add("Min", graph.add("Max", x, bounds[0]), bounds[1]), dtype)
+    x = graph.cast(graph.cast(x, space.dtype), np.float64)
+    bounds = [graph.constant(bound.astype(space.dtype).astype(np.float64)) for bound in (low, high)]
+    return graph.cast(graph.add("Min", graph.add("Max", x, bounds[0]), bounds[1]), space.dtype)
 
 
 def _softplus(graph: Graph, x: str) -> str:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ppocore.distributions import Bernoulli
 from ppocore.errors import RunError
+from ppocore.export.inputs import input_name, input_of
 from ppocore.policy import Policy
-
-Array = NDArray[Any]
+from ppocore.spaces import BoxAction
+from ppocore.typing import Array
 
 TOLERANCE = 1e-5
 """Largest difference of a parameter, relative to the larger of it and 1, and of an action, see `_numbers_differ`."""
@@ -56,10 +57,11 @@ def _numbers_differ(policy: Policy, parameters: Array, masks: Array | None, acti
     The mean of a Gaussian policy is not moved to the bounds: there it is at most the larger of the action and 1 that
     the tolerance is relative to.  One step of the action's own precision is never a difference.
     """
-    fields = policy.adapter.to_dict()
-    low, high = (np.array(fields[name], np.float64).reshape(fields["shape"]) for name in ("low", "high"))
+    space = policy.adapter.space
+    assert isinstance(space, BoxAction)
+    low, high = (np.array(bound).reshape(space.shape) for bound in (space.low, space.high))
     scale = high - low
-    if policy.spec.action_kind == "gaussian":
+    if not policy.adapter.distribution.is_bounded:
         scale = np.minimum(scale, np.maximum(1.0, np.abs(taken)))
     step = np.spacing(np.abs(taken)).astype(np.float64)
     differ: Array = ~(np.abs(action.astype(np.float64) - taken) <= TOLERANCE * scale + step)
@@ -70,10 +72,10 @@ def _choices_differ(policy: Policy, parameters: Array, masks: Array | None, acti
     """Which components of discrete actions differ, (B, components), though what they chose does not all but tie."""
     if masks is not None:
         parameters = policy.spec.distribution().apply_masks(parameters, masks)
-    if policy.spec.action_kind == "bernoulli":  # the log-odds of 1 against 0
+    if policy.spec.action_kind == Bernoulli.kind:  # the log-odds of 1 against 0
         parameters = np.stack([np.zeros_like(parameters), parameters], axis=2).reshape(len(parameters), -1)
-    sizes = _sizes(policy)
-    start = np.ravel(policy.adapter.to_dict().get("start", 0))
+    sizes = policy.adapter.distribution.mask_sections
+    start = np.ravel(getattr(policy.adapter.space, "start", 0))
     chosen, best = ((x.reshape(len(x), -1).astype(np.int64) - start) for x in (action, taken))
     differ: Array = chosen != best
     for i, part in enumerate(np.split(parameters, np.cumsum(sizes)[:-1], axis=1)):
@@ -93,23 +95,11 @@ def _random_observations(policy: Policy, rng: np.random.Generator, count: int) -
         mean, deviation = normalizer.moments.mean, np.sqrt(normalizer.moments.var)
     inputs: dict[str, Array] = {}
     structured: Any = None
-    array: Array
     start = 0
     for path, leaf in policy.mapping.leaves:
-        shape = tuple(leaf.get("shape", ()))
-        if leaf["kind"] == "box":
-            size = int(np.prod(shape, dtype=int))
-            part = slice(start, start + size)
-            numbers = rng.normal(mean[part], 3.0 * deviation[part], (count, size))
-            array = numbers.reshape(count, *shape).astype(np.float32)
-            start += size
-        elif leaf["kind"] == "multi_binary":
-            array = rng.integers(0, 2, (count, *shape), dtype=np.int8)
-            start += array[0].size
-        else:
-            choices = np.array([leaf["n"]] if leaf["kind"] == "discrete" else leaf["choices"])
-            array = (rng.integers(0, choices, (count, len(choices))) + np.ravel(leaf["start"])).reshape(count, *shape)
-            start += int(choices.sum())
+        part = slice(start, start + leaf.size)
+        array = input_of(leaf).draw(rng, count, leaf, mean[part], deviation[part])
+        start += leaf.size
         inputs[input_name(path)] = array
         structured = _put(structured, path, array)
     return inputs, structured
@@ -119,21 +109,9 @@ def _random_masks(policy: Policy, rng: np.random.Generator, count: int) -> Array
     """Masks that leave a choice in every component."""
     allowed = [
         (rng.random((count, size)) < 0.5) | (np.arange(size) == rng.integers(0, size, (count, 1)))
-        for size in _sizes(policy)
+        for size in policy.adapter.distribution.mask_sections
     ]
     return np.concatenate(allowed, axis=1)
-
-
-def _sizes(policy: Policy) -> tuple[int, ...]:
-    """The choices of each component of a discrete action."""
-    spec = policy.spec
-    sizes = {"categorical": (spec.action_size,), "bernoulli": (2,) * spec.action_size}
-    return sizes.get(spec.action_kind, spec.choices)
-
-
-def input_name(path: tuple[Any, ...]) -> str:
-    """Of the input for the part of an observation that these keys lead to."""
-    return ".".join(["observation", *map(str, path)])
 
 
 def _put(structured: Any, path: tuple[Any, ...], array: Array) -> Any:

@@ -17,11 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.errors import UsageError
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 _KEY = "ppocore"
 

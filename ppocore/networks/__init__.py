@@ -1,7 +1,9 @@
-"""Policy-and-value networks: their shapes, names and initial weights, and the NumPy forward pass used for acting."""
+"""Describe policy-and-value networks: shapes, names and initial weights, and the NumPy forward pass for acting."""
 
+from ppocore.networks.acting import ACTIVATION_FUNCTIONS, ActingNetwork
+from ppocore.networks.chunks import in_chunks
 from ppocore.networks.initialization import HIDDEN_GAIN, POLICY_GAIN, VALUE_GAIN, orthogonal
-from ppocore.networks.spec import ACTIVATION_FUNCTIONS, ActingNetwork, NetworkSpec, check_outputs, compute_dtype
+from ppocore.networks.spec import NetworkSpec, check_outputs, compute_dtype
 
 __all__ = [
     "ACTIVATION_FUNCTIONS",
@@ -12,5 +14,6 @@ __all__ = [
     "NetworkSpec",
     "check_outputs",
     "compute_dtype",
+    "in_chunks",
     "orthogonal",
 ]

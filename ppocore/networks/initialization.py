@@ -1,4 +1,4 @@
-"""Orthogonal initial weights (37 details, core 2), drawn in NumPy so that every backend starts from the same bits."""
+"""Draw orthogonal initial weights (37 details, core 2) in NumPy, so that every backend starts from the same bits."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ VALUE_GAIN = 1.0
 
 
 def orthogonal(shape: tuple[int, int], gain: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A ``(in, out)`` matrix with orthogonal rows or columns, whichever are fewer, times ``gain``.
+    """Draw an ``(in, out)`` matrix with orthogonal rows or columns, whichever are fewer, times ``gain``.
 
-    The QR factor of a normal matrix with the signs of R's diagonal taken out is uniform over the
-    orthogonal matrices (Mezzadri 2007, arXiv:math-ph/0609050).
+    The QR factor of a normal matrix with the signs of R's diagonal removed is uniform over the orthogonal
+    matrices (Mezzadri 2007, arXiv:math-ph/0609050).
     """
     rows, columns = max(shape), min(shape)
     q, r = np.linalg.qr(rng.standard_normal((rows, columns)))

@@ -8,7 +8,6 @@ from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.backend import Backend, Minibatch, Objective, OptimizerStep
 from ppocore.errors import NonFiniteError, UsageError
@@ -16,8 +15,7 @@ from ppocore.files.tensors import Format, encode, part, read
 from ppocore.networks.spec import NetworkSpec
 from ppocore.registry import backend_factory
 from ppocore.training.failed_update import FailedUpdate
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 BUNDLE_FORMAT = Format("ppocore-bundle", "bundle", (1,))
 

@@ -1,1 +1,46 @@
-"""Observations, actions and masks as plain data, without Gymnasium."""
+"""Describe observations, actions and masks as plain data, without Gymnasium."""
+
+from ppocore.spaces.action_spaces import (
+    ActionSpace,
+    BoxAction,
+    DiscreteAction,
+    MultiBinaryAction,
+    MultiDiscreteAction,
+)
+from ppocore.spaces.actions import CONTINUOUS_POLICIES, ActionAdapter
+from ppocore.spaces.masks import every_choice, leaves_nothing, read_mask
+from ppocore.spaces.observation_spaces import (
+    ArraySpace,
+    BoxObservation,
+    ChoiceSpace,
+    DictObservation,
+    DiscreteObservation,
+    MultiBinaryObservation,
+    MultiDiscreteObservation,
+    ObservationSpace,
+    TupleObservation,
+)
+from ppocore.spaces.observations import ObservationMapping
+
+__all__ = [
+    "CONTINUOUS_POLICIES",
+    "ActionAdapter",
+    "ActionSpace",
+    "ArraySpace",
+    "BoxAction",
+    "BoxObservation",
+    "ChoiceSpace",
+    "DictObservation",
+    "DiscreteAction",
+    "DiscreteObservation",
+    "MultiBinaryAction",
+    "MultiBinaryObservation",
+    "MultiDiscreteAction",
+    "MultiDiscreteObservation",
+    "ObservationMapping",
+    "ObservationSpace",
+    "TupleObservation",
+    "every_choice",
+    "leaves_nothing",
+    "read_mask",
+]

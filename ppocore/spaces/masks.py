@@ -1,4 +1,4 @@
-"""Masks of one sample's invalid actions: what is accepted, and what they are made into.
+"""Read masks of one sample's invalid actions.
 
 =============== =================================================== =================================
 Discrete(n)     (n,)                                                whether each action is allowed
@@ -14,40 +14,36 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.spaces.actions import ActionAdapter
+from ppocore.typing import Bools
 
 
-def read_mask(mask: Any, adapter: ActionAdapter) -> NDArray[np.bool_]:
-    """One sample's mask as (mask_size,) bool.
+def read_mask(mask: Any, adapter: ActionAdapter) -> Bools:
+    """Read one sample's mask as (mask_size,) bool.
 
     Raises:
-        ValueError: another shape, or something that is not a flag; the sentence goes on from the word "mask".
+        ValueError: another shape, or something that is not a flag; the message continues the word "mask".
     """
+    shapes = adapter.distribution.mask_shapes
     if isinstance(mask, tuple | list) and adapter.choices:
-        mask = _joined(mask, adapter.choices)
-    size = adapter.mask_size
+        mask = _concatenated(mask, adapter.choices)
+    components = " or a tuple, an array for each component" if adapter.choices else ""
+    expected = f"{' or '.join(map(str, shapes))}{components}"
     try:
         array = np.asarray(mask)
     except ValueError as error:
-        raise ValueError(f"has rows of different lengths, expected shape {_expected(adapter)}") from error
-    if array.shape != (size,) and not (adapter.kind == "bernoulli" and array.shape == (adapter.size, 2)):
-        raise ValueError(f"has shape {array.shape}, expected {_expected(adapter)}")
+        raise ValueError(f"has rows of different lengths, expected shape {expected}") from error
+    if array.shape not in shapes:
+        raise ValueError(f"has shape {array.shape}, expected {expected}")
     flags = array.astype(np.bool_)
     if array.dtype != np.bool_ and not (array.dtype.kind in "iuf" and (array == flags).all()):
         raise ValueError(f"holds {array.ravel().tolist()}, expected only True and False, or 1 and 0")
-    return flags.reshape(size)
+    return flags.reshape(adapter.mask_size)
 
 
-def _expected(adapter: ActionAdapter) -> str:
-    pairs = f" or {(adapter.size, 2)}" if adapter.kind == "bernoulli" else ""
-    components = " or a tuple, an array for each component" if adapter.choices else ""
-    return f"{(adapter.mask_size,)}{pairs}{components}"
-
-
-def _joined(parts: tuple[Any, ...] | list[Any], choices: tuple[int, ...]) -> Any:
-    """An array for each component, one after the other; what is flat already stays as it is."""
+def _concatenated(parts: tuple[Any, ...] | list[Any], choices: tuple[int, ...]) -> Any:
+    """Concatenate an array for each component; return a flat mask unchanged."""
     arrays = [np.asarray(part) for part in parts]
     if not any(array.ndim for array in arrays):
         return parts
@@ -58,18 +54,13 @@ def _joined(parts: tuple[Any, ...] | list[Any], choices: tuple[int, ...]) -> Any
 
 
 def every_choice(adapter: ActionAdapter) -> str:
-    """What a mask is False for that leaves nothing, in words."""
-    parts = {"multi_categorical": " of a component", "bernoulli": " of a bit"}
-    return "every choice" + parts.get(adapter.kind, "")
+    """Describe the choices that a mask forbids if it allows no action."""
+    component = adapter.distribution.component
+    return f"every choice of a {component}" if component else "every choice"
 
 
-def leaves_nothing(masks: NDArray[np.bool_], adapter: ActionAdapter) -> NDArray[np.bool_]:
-    """Whether each of ``masks`` (B, mask_size) forbids everything that some component could do, (B,)."""
-    if adapter.kind == "bernoulli":
-        parts = masks.reshape(len(masks), -1, 2)
-        possible: Any = parts.any(axis=2)
-    else:
-        edges = np.cumsum([0, *adapter.choices[:-1]]) if adapter.choices else np.zeros(1, np.int64)
-        possible = np.logical_or.reduceat(masks, edges, axis=1)
-    nothing: NDArray[np.bool_] = ~possible.all(axis=1)
+def leaves_nothing(masks: Bools, adapter: ActionAdapter) -> Bools:
+    """Tell for each of ``masks`` (B, mask_size) whether it forbids every choice of some component, (B,)."""
+    possible: Any = np.logical_or.reduceat(masks, adapter.mask_starts, axis=1)
+    nothing: Bools = ~possible.all(axis=1)
     return nothing

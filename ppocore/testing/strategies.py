@@ -9,18 +9,27 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from ppocore.backend import Minibatch
 from ppocore.config import PPOConfig
+from ppocore.distributions import Bernoulli, Categorical
 from ppocore.errors import UsageError
-from ppocore.networks.spec import NetworkSpec
+from ppocore.networks import NetworkSpec
 from ppocore.normalize import ObservationNormalizer
 from ppocore.policy import Policy
-from ppocore.spaces.actions import ActionAdapter
-from ppocore.spaces.observations import ObservationMapping
+from ppocore.spaces import (
+    ActionAdapter,
+    ActionSpace,
+    BoxAction,
+    BoxObservation,
+    DiscreteAction,
+    MultiBinaryAction,
+    MultiDiscreteAction,
+    ObservationMapping,
+)
 from ppocore.testing.backends.random_problems import MASKS, component_sizes, random_problem
 from ppocore.testing.backends.strategies import network_specs, objectives
+from ppocore.typing import Bools
 
 _SWITCHES = (
     "anneal_learning_rate anneal_clip_range anneal_entropy_coef separate_optimizers recompute_advantages "
@@ -92,7 +101,7 @@ def configurations(draw: st.DrawFn, /, iterations: int = 3, **fixed: Any) -> PPO
 
 
 @st.composite
-def action_masks(draw: st.DrawFn, spec: NetworkSpec, rows: int) -> NDArray[np.bool_]:
+def action_masks(draw: st.DrawFn, spec: NetworkSpec, rows: int) -> Bools:
     """Masks (rows, mask_size) that leave a choice in every component; they shrink towards allowing everything.
 
     Args:
@@ -139,37 +148,26 @@ def policies(draw: st.DrawFn, normalized: bool | None = None) -> Policy:
     spec = draw(network_specs())
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     weights = {name: rng.normal(0.0, 1.0, shape).astype(np.float32) for name, shape in spec.shapes().items()}
-    mapping = ObservationMapping({"kind": "box", "shape": [spec.observation_size]})
+    mapping = ObservationMapping(BoxObservation((spec.observation_size,)))
     state = None
     if draw(st.booleans()) if normalized is None else normalized:
         normalizer = ObservationNormalizer((spec.observation_size,))
         normalizer.update(rng.normal(rng.normal(), 3.0 * rng.random(), (20, spec.observation_size)))
         state = normalizer.state()
-    return Policy(spec, weights, ActionAdapter.from_dict(_action_space(draw, spec)), mapping, state)
+    return Policy(spec, weights, _adapter(draw, spec), mapping, state)
 
 
-def _action_space(draw: st.DrawFn, spec: NetworkSpec) -> dict[str, Any]:
-    """An action space for the network, as `ActionAdapter.to_dict` describes it."""
+def _adapter(draw: st.DrawFn, spec: NetworkSpec) -> ActionAdapter:
+    """Draw an action space for the network."""
     size, start = spec.action_size, draw(st.integers(-3, 3))
-    if spec.action_kind == "categorical":
-        return {"kind": "discrete", "n": size, "start": start}
-    if spec.action_kind == "multi_categorical":
-        choices = list(spec.choices)
-        return {
-            "kind": "multi_discrete",
-            "choices": choices,
-            "start": [start] * size,
-            "shape": [size],
-            "dtype": "int64",
-        }
-    if spec.action_kind == "bernoulli":
-        return {"kind": "multi_binary", "shape": [size], "dtype": "int8"}
-    low = draw(st.sampled_from([-1.0, -0.25, 0.0]))
-    return {
-        "kind": "box",
-        "shape": [size],
-        "dtype": "float32",
-        "low": [low] * size,
-        "high": [low + draw(st.sampled_from([1.0, 0.5, 2.0]))] * size,
-        "policy": spec.action_kind,
+    if spec.distribution().is_continuous:
+        low = draw(st.sampled_from([-1.0, -0.25, 0.0]))
+        high = low + draw(st.sampled_from([1.0, 0.5, 2.0]))
+        return ActionAdapter(BoxAction((size,), "float32", (low,) * size, (high,) * size), spec.action_kind)
+    spaces: dict[str, ActionSpace] = {
+        Categorical.kind: DiscreteAction(size, start),
+        Bernoulli.kind: MultiBinaryAction((size,), "int8"),
     }
+    if spec.choices:
+        return ActionAdapter(MultiDiscreteAction((size,), "int64", spec.choices, (start,) * size))
+    return ActionAdapter(spaces[spec.action_kind])

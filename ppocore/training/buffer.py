@@ -12,8 +12,7 @@ from ppocore.advantages.estimators import estimate
 from ppocore.advantages.gae import AdvantageEstimate
 from ppocore.backend import Minibatch
 from ppocore.training.rollout import Rollout, minibatches
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 
 class RolloutBuffer:

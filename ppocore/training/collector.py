@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.distributions import Distribution
 from ppocore.errors import UsageError
@@ -15,8 +14,7 @@ from ppocore.spaces.actions import ActionAdapter
 from ppocore.spaces.observations import ObservationMapping
 from ppocore.training.rollout import Actor, Rollout
 from ppocore.training.statistics import EpisodeStatistics
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 
 class CollectorSetup(NamedTuple):

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-from numpy.typing import NDArray
 
 from ppocore.backend import Backend, Minibatch, Objective, OptimizerStep
 from ppocore.config import PPOConfig
 from ppocore.networks import NetworkSpec
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.advantages.estimators import estimate
 from ppocore.advantages.gae import AdvantageEstimate
@@ -19,8 +18,7 @@ from ppocore.training.failed_update import FailedUpdate
 from ppocore.training.rng import rng_state, set_rng_state
 from ppocore.training.rollout import Rollout, check_rollout, divergence, evaluate, log_ratios, minibatches
 from ppocore.training.schedules import AdaptivePenalty, AdaptiveRate, annealed
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 
 class Learned(NamedTuple):

@@ -6,18 +6,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.errors import NonFiniteError
 from ppocore.training.buffer import RolloutBuffer
 from ppocore.training.collector import CollectorSetup
 from ppocore.training.rollout import Actor, Rollout, evaluate, log_probs
 from ppocore.training.statistics import EpisodeStatistics
+from ppocore.typing import Array
 
 if TYPE_CHECKING:  # environments need Gymnasium
     from ppocore.envs import VectorEnvironments
-
-Array = NDArray[Any]
 
 
 class LocalCollector:

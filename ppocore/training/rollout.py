@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.advantages.gae import AdvantageEstimate
 from ppocore.backend import Minibatch
@@ -15,8 +14,7 @@ from ppocore.distributions import Distribution
 from ppocore.errors import RunError
 from ppocore.networks.chunks import in_chunks
 from ppocore.normalize import normalize
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 
 class Actor(Protocol):

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from numpy.typing import NDArray
-
 from ppocore.config import PPOConfig
 from ppocore.policy import Policy
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 NORMALIZER, SCALER, STATISTICS = "observation_normalizer.", "reward_scaler.", "statistics."
 _PREFIXES = (NORMALIZER, SCALER, STATISTICS)

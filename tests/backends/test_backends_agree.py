@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ppocore.backend import Minibatch, Objective
-from ppocore.networks.spec import NetworkSpec
+from ppocore.networks import NetworkSpec
 from ppocore.registry import available_backends, backend_factory
 from ppocore.testing import check_backend
 from ppocore.testing.backends.properties import PROPERTIES

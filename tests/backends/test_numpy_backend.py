@@ -24,7 +24,7 @@ from support.torch_reference import torch_loss
 from ppocore.backend import Backend, Minibatch, Objective, OptimizerStep, UpdateStats
 from ppocore.backends.numpy_backend import NumpyBackend
 from ppocore.errors import NonFiniteError
-from ppocore.networks.spec import NetworkSpec
+from ppocore.networks import NetworkSpec
 
 STEP = 2.0**-18  # of the finite differences; the weights are such that it changes them exactly, in float32 too
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.networks import KINDS, assert_states_equal, loaded_backend, problems, random_batch, random_weights, spec_of
 
 from ppocore.backend import Objective, OptimizerStep
-from ppocore.networks.spec import NetworkSpec
+from ppocore.networks import NetworkSpec
 from ppocore.testing.backends.problems import in_dtype
 
 OBJECTIVE = Objective(clip_range=0.2, value_clip_range=0.5, entropy_coef=0.01, value_coef=0.5)

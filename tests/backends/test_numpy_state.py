@@ -9,7 +9,7 @@ from support.networks import SEEDS, assert_states_equal, loaded_backend, random_
 from ppocore.backend import Objective, OptimizerStep
 from ppocore.backends.numpy_backend import NumpyBackend
 from ppocore.errors import UsageError
-from ppocore.networks.spec import NetworkSpec
+from ppocore.networks import NetworkSpec
 
 OBJECTIVE = Objective(clip_range=0.2, value_clip_range=0.5, entropy_coef=0.01, value_coef=0.5)
 SPEC = NetworkSpec(3, "gaussian", 2, (6, 5))

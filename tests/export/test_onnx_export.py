@@ -15,10 +15,10 @@ from support.spaces import ACTION_SPACES, Numbers
 
 from ppocore import ObservationNormalizer, Policy, train
 from ppocore.cli.parser import main
-from ppocore.envs import observation_mapping
+from ppocore.envs import action_space, observation_mapping
 from ppocore.errors import RunError, UsageError
-from ppocore.networks.spec import NetworkSpec
-from ppocore.spaces.actions import ActionAdapter
+from ppocore.networks import NetworkSpec
+from ppocore.spaces import ActionAdapter
 from ppocore.testing import policies
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -125,7 +125,7 @@ ACTIONS = {
 def policy_for(actions, observations, normalized=False, silent=slice(0), **network):
     """A policy with random weights; the outputs in ``silent`` are 0 whatever it observes."""
     space, continuous = ACTIONS[actions] if isinstance(actions, str) else actions
-    adapter, mapping = ActionAdapter(space, continuous), observation_mapping(observations)
+    adapter, mapping = ActionAdapter(action_space(space), continuous), observation_mapping(observations)
     spec = NetworkSpec(mapping.size, adapter.kind, adapter.size, choices=adapter.choices, **network)
     weights = random_weights(spec, np.random.default_rng(0))
     for name in ("actor.output.weight", "actor.output.bias"):
@@ -351,6 +351,6 @@ def test_the_command(tmp_path, capsys):
     assert "found equal on random observations" in capsys.readouterr().out
     assert [item.name for item in session(tmp_path / "model.onnx").get_inputs()] == ["observation", "action_mask"]
     assert main(["export", str(tmp_path / "nowhere"), "--onnx", str(tmp_path / "other.onnx")]) == 2
-    code = "import sys, ppocore.cli, ppocore.onnx_export; print('onnx' in sys.modules)"
+    code = "import sys, ppocore.cli, ppocore.export.onnx; print('onnx' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

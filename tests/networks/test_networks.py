@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from support.networks import SEEDS, loaded_backend, plain_forward, random_weights, spec_of, specs
 
 from ppocore.errors import UsageError
-from ppocore.networks.initialization import orthogonal
-from ppocore.networks.spec import ActingNetwork, NetworkSpec
+from ppocore.networks import ActingNetwork, NetworkSpec, orthogonal
 
 
 def acting(spec, weights, precision="exact"):

@@ -14,7 +14,7 @@ from support.spaces import ACTION_SPACES, Numbers
 from ppocore import Runtime, resume, train
 from ppocore.cli.parser import main
 from ppocore.errors import RunWarning, UsageError
-from ppocore.files.names import run_files
+from ppocore.files import run_files
 from ppocore.registry import available_backends
 from ppocore.runs.directory import RunDirectory
 

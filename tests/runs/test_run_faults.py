@@ -21,7 +21,7 @@ from ppocore import Policy, resume, train
 from ppocore.backend import Objective, OptimizerStep
 from ppocore.cli.parser import main
 from ppocore.errors import EnvironmentFault, NonFiniteError, OutputError, RunWarning, UsageError
-from ppocore.files.names import run_files
+from ppocore.files import run_files
 from ppocore.registry import available_backends
 from ppocore.runs.replay import encode_bundle, read_bundle, replay, replay_lines
 from ppocore.training.failed_update import FailedUpdate

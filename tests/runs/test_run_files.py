@@ -14,8 +14,7 @@ from ppocore import Policy, resume, train
 from ppocore.cli.parser import main
 from ppocore.errors import RunWarning, UsageError
 from ppocore.evaluation import evaluate
-from ppocore.files.names import RUN_FORMAT, run_files
-from ppocore.files.tensors import encode
+from ppocore.files import RUN_FORMAT, encode, run_files
 from ppocore.registry import available_backends
 from ppocore.runs.directory import RunDirectory
 from ppocore.runs.state import read_checkpoint

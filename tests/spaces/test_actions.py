@@ -12,9 +12,9 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ppocore.envs import action_space
 from ppocore.errors import UsageError
-from ppocore.spaces.actions import ActionAdapter
-from ppocore.spaces.masks import leaves_nothing, read_mask
+from ppocore.spaces import ActionAdapter, leaves_nothing, read_mask
 
 INF = np.inf
 BOUNDED = Box(np.float32([[-2.0, 0.1], [1e-3, -3e4]]), np.float32([[1.0, 0.2], [2e-3, 7e4]]))
@@ -32,6 +32,10 @@ TABLE = {
 }
 
 
+def adapter_of(space, policy="gaussian"):
+    return ActionAdapter(action_space(space), policy)
+
+
 def again(adapter):
     """The adapter as a policy file gives it back."""
     return ActionAdapter.from_dict(json.loads(json.dumps(adapter.to_dict(), sort_keys=True, allow_nan=False)))
@@ -40,9 +44,9 @@ def again(adapter):
 @pytest.mark.parametrize("name", TABLE)
 def test_kinds_and_sizes(name):
     space, policy, kind, size, choices, mask_size = TABLE[name]
-    for adapter in (ActionAdapter(space, policy), again(ActionAdapter(space, policy))):
+    for adapter in (adapter_of(space, policy), again(adapter_of(space, policy))):
         assert (adapter.kind, adapter.size, adapter.choices, adapter.mask_size) == (kind, size, choices, mask_size)
-    assert again(ActionAdapter(space, policy)).to_dict() == ActionAdapter(space, policy).to_dict()
+    assert again(adapter_of(space, policy)).to_dict() == adapter_of(space, policy).to_dict()
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.int8])
@@ -50,7 +54,7 @@ def test_choices_are_counted_from_their_starts_in_the_shape_of_the_space(dtype):
     space = MultiDiscrete(np.array([[3, 2], [4, 5]]), dtype=dtype, start=np.array([[-3, 0], [7, 1]]))
     sampled = np.array([[0, 0, 0, 0], [2, 1, 3, 4], [1, 0, 2, 3]])
     expected = [[[-3, 0], [7, 1]], [[-1, 1], [10, 5]], [[-2, 0], [9, 4]]]
-    for adapter in (ActionAdapter(space), again(ActionAdapter(space))):
+    for adapter in (adapter_of(space), again(adapter_of(space))):
         actions = adapter(sampled)
         assert (actions.dtype, actions.tolist()) == (dtype, expected)
         assert all(space.contains(action) for action in actions)
@@ -58,16 +62,16 @@ def test_choices_are_counted_from_their_starts_in_the_shape_of_the_space(dtype):
 
 def test_bits_come_in_the_shape_of_the_space():
     space, sampled = MultiBinary((2, 3)), np.array([[0, 1, 1, 0, 0, 1], [1, 0, 0, 1, 1, 1]])
-    for adapter in (ActionAdapter(space), again(ActionAdapter(space))):
+    for adapter in (adapter_of(space), again(adapter_of(space))):
         actions = adapter(sampled)
         assert (actions.dtype, actions.tolist()) == (np.int8, [[[0, 1, 1], [0, 0, 1]], [[1, 0, 0], [1, 1, 1]]])
         assert all(space.contains(action) for action in actions)
 
 
 def test_a_discrete_action_stays_a_number():
-    assert ActionAdapter(Discrete(4, start=-2))(np.array([0, 3])).tolist() == [-2, 1]
+    assert adapter_of(Discrete(4, start=-2))(np.array([0, 3])).tolist() == [-2, 1]
     sampled = np.array([0, 3])
-    assert ActionAdapter(Discrete(4))(sampled) is sampled
+    assert adapter_of(Discrete(4))(sampled) is sampled
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -80,7 +84,7 @@ def test_bounded_policies_move_their_interval_to_the_bounds(dtype):
     }
     low, high = (bound.astype(float).ravel().tolist() for bound in (space.low, space.high))
     for policy, part in parts.items():
-        adapter = again(ActionAdapter(space, policy))
+        adapter = again(adapter_of(space, policy))
         actions = adapter(sampled if policy == "squashed_gaussian" else np.float32(part))
         assert (actions.dtype, actions.shape) == (dtype, (20, 2, 2))
         expected = [[lo + u * (hi - lo) for u, lo, hi in zip(row, low, high, strict=True)] for row in part]
@@ -96,12 +100,12 @@ def test_bounded_policies_move_their_interval_to_the_bounds(dtype):
     st.sampled_from(["gaussian", "squashed_gaussian"]),
 )
 def test_actions_are_in_their_space_however_large_the_sample(sampled, policy):
-    assert BOUNDED.contains(ActionAdapter(BOUNDED, policy)(np.float32([sampled]))[0])
+    assert BOUNDED.contains(adapter_of(BOUNDED, policy)(np.float32([sampled]))[0])
 
 
 @pytest.mark.parametrize("u", [0.0, 2.0**-24, 0.5, 1.0 - 2.0**-24, 1.0])
 def test_the_ends_of_an_interval_are_in_their_space(u):
-    assert BOUNDED.contains(ActionAdapter(BOUNDED, "beta")(np.full((1, 4), u, np.float32))[0])
+    assert BOUNDED.contains(adapter_of(BOUNDED, "beta")(np.full((1, 4), u, np.float32))[0])
 
 
 @pytest.mark.parametrize("policy", ["squashed_gaussian", "beta"])
@@ -112,28 +116,28 @@ def test_a_bounded_policy_needs_bounds_everywhere(space, policy):
     with pytest.raises(
         UsageError, match=f"continuous_policy={policy} needs .* both sides.*use continuous_policy=gauss"
     ) as caught:
-        ActionAdapter(space, policy)
+        adapter_of(space, policy)
     assert " ".join(str(space).split()) in str(caught.value)
-    assert ActionAdapter(space).kind == "gaussian"
+    assert adapter_of(space).kind == "gaussian"
 
 
 @pytest.mark.parametrize("space", [Discrete(3), MultiDiscrete([[2, 2], [3, 3]]), MultiBinary(2)])
 def test_a_continuous_policy_is_for_a_box(space):
     with pytest.raises(UsageError, match=r"continuous_policy=beta is for Box action spaces.*: leave it out") as caught:
-        ActionAdapter(space, "beta")
+        adapter_of(space, "beta")
     assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_policy_is_refused_with_those_there_are():
     with pytest.raises(UsageError, match=r"continuous_policy='laplace'.*gaussian, squashed_gaussian, beta"):
-        ActionAdapter(BOUNDED, "laplace")
+        adapter_of(BOUNDED, "laplace")
 
 
 @pytest.mark.parametrize(
     "change", [{"kind": "sphere"}, {"policy": "laplace"}, {"dtype": "float31"}, {"low": ["many"]}, {"low": None}]
 )
 def test_what_does_not_describe_an_action_space_is_refused(change):
-    fields = ActionAdapter(BOUNDED).to_dict()
+    fields = adapter_of(BOUNDED).to_dict()
     with pytest.raises((KeyError, TypeError, ValueError)):
         ActionAdapter.from_dict({**fields, **change})
     for key in ("kind", "low", "high"):
@@ -142,9 +146,9 @@ def test_what_does_not_describe_an_action_space_is_refused(change):
 
 
 def test_a_description_without_a_policy_is_clipped():
-    fields = {key: value for key, value in ActionAdapter(BOUNDED).to_dict().items() if key != "policy"}
+    fields = {key: value for key, value in adapter_of(BOUNDED).to_dict().items() if key != "policy"}
     adapter = ActionAdapter.from_dict(fields)
-    assert adapter.to_dict() == ActionAdapter(BOUNDED).to_dict()
+    assert adapter.to_dict() == adapter_of(BOUNDED).to_dict()
     assert adapter(np.full((1, 4), 1e6, np.float32))[0].tolist() == BOUNDED.high.tolist()
 
 
@@ -161,18 +165,18 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_mask_of_components_in_every_form(form):
-    mask = read_mask(FORMS[form], ActionAdapter(TABLE["multi_discrete"][0]))
+    mask = read_mask(FORMS[form], adapter_of(TABLE["multi_discrete"][0]))
     assert (mask.dtype, mask.tolist()) == (np.bool_, MASK)
 
 
 def test_a_mask_that_was_read_is_its_own():
     given = np.array(MASK)
-    read_mask(given, ActionAdapter(TABLE["multi_discrete"][0]))[:] = False
+    read_mask(given, adapter_of(TABLE["multi_discrete"][0]))[:] = False
     assert given.tolist() == MASK
 
 
 def test_one_component_of_a_single_choice_space():
-    adapter = ActionAdapter(MultiDiscrete([3]))
+    adapter = adapter_of(MultiDiscrete([3]))
     for form in ([1, 0, 1], ([1, 0, 1],), np.array([1, 0, 1])):
         assert read_mask(form, adapter).tolist() == [True, False, True]
 
@@ -181,7 +185,7 @@ def test_one_component_of_a_single_choice_space():
 def test_what_leaves_nothing_is_found_by_trying_every_action(name):
     space = {"discrete": Discrete(3), "multi_discrete": MultiDiscrete([2, 3]), "bits": MultiBinary(2)}[name]
     parts = {"discrete": [3], "multi_discrete": [2, 3], "bits": [2, 2]}[name]
-    adapter = ActionAdapter(space)
+    adapter = adapter_of(space)
     masks = np.array(list(itertools.product([False, True], repeat=sum(parts))))
     firsts = np.cumsum([0, *parts[:-1]])
     actions = np.array(list(itertools.product(*[range(n) for n in parts])))

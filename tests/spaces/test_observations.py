@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ppocore.envs import observation_mapping
 from ppocore.errors import UsageError
-from ppocore.spaces.observations import ObservationMapping
+from ppocore.spaces import ObservationMapping
 
 shapes = st.lists(st.integers(1, 3), max_size=3).map(tuple)
 boxes = st.builds(
@@ -54,7 +54,7 @@ def test_every_space_is_flattened_as_gymnasium_does(space, batch, seed):
     expected = expected.reshape(batch, gym.spaces.flatdim(space))
     made = observation_mapping(space)
     written = json.dumps(made.to_dict(), sort_keys=True)
-    for mapping in (made, ObservationMapping(json.loads(written))):
+    for mapping in (made, ObservationMapping.from_dict(json.loads(written))):
         assert mapping.size == gym.spaces.flatdim(space)
         # Gymnasium's own batch of them, as its vector environments give it.
         if batch:
@@ -167,4 +167,4 @@ def test_parts_of_different_batches_are_refused():
 )
 def test_what_does_not_describe_a_space_is_refused(description):
     with pytest.raises((KeyError, TypeError, ValueError)):
-        ObservationMapping(description)
+        ObservationMapping.from_dict(description)

@@ -150,7 +150,7 @@ def in_components(mask, sizes):
 
 def play(environments, steps, expected, seed=0):
     """Plays allowed actions, comparing every mask with that of the state that is to be acted on."""
-    space, rng = environments.action_space, np.random.default_rng(seed)
+    space, rng = environments._vector.single_action_space, np.random.default_rng(seed)
     observations, ends = environments.reset(), 0
     for _ in range(steps):
         masks = environments.action_masks

@@ -4,7 +4,7 @@ import functools
 import json
 
 from ppocore import PPOConfig, train
-from ppocore.files.names import run_files
+from ppocore.files import run_files
 
 SMALL = PPOConfig(
     total_steps=12 * 64, num_envs=4, num_steps=16, minibatch_size=32, update_epochs=2, hidden_sizes=(8, 8)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ppocore.backend import Minibatch, Objective
 from ppocore.backends.numpy_backend import NumpyBackend
-from ppocore.networks.spec import NetworkSpec
+from ppocore.networks import NetworkSpec
 
 SEEDS = st.integers(0, 2**32 - 1)
 # How far a sample's log-probability has moved: not at all, inside the clip range, outside it, beyond the clamp.

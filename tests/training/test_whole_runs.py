@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from ppocore import Policy, PPOConfig, train
 from ppocore.errors import NonFiniteError
-from ppocore.networks.spec import NetworkSpec
+from ppocore.networks import NetworkSpec
 from ppocore.registry import available_backends, backend_factory
 
 BACKENDS = [name for name in ("numpy", "torch", "paddle") if available_backends()[name] is None]

@@ -13,7 +13,7 @@ from hypothesis.errors import Unsatisfiable
 from threadpoolctl import threadpool_limits
 
 from ppocore.backend import BackendFactory
-from ppocore.networks.spec import NetworkSpec
+from ppocore.networks import NetworkSpec
 from ppocore.registry import backend_factory
 from ppocore.testing.backends.judging import Inapplicable, Property
 from ppocore.testing.backends.problems import Problem

@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.backend import Evaluation
 from ppocore.backends.numpy_backend import NumpyBackend
-from ppocore.networks.spec import compute_dtype
+from ppocore.networks import compute_dtype
 from ppocore.testing.backends.error_bounds.loss import RoundedLoss, rounded_loss
 from ppocore.testing.backends.error_bounds.rounding import Rounded
 from ppocore.testing.backends.problems import Problem, in_dtype
+from ppocore.typing import Array
 
-Array = NDArray[Any]
 Errors = dict[str, float]
 """The largest error of each quantity that a property looked at."""
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.backend import BackendFactory, Minibatch
-from ppocore.networks.spec import compute_dtype
+from ppocore.distributions import Bernoulli
+from ppocore.networks import compute_dtype
 from ppocore.testing.backends.judging import Disagreement, Errors, Inapplicable
 from ppocore.testing.backends.problems import Problem
 from ppocore.testing.backends.random_problems import component_sizes
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 
 def masked_actions(
@@ -76,7 +73,7 @@ def _some(problem: Problem, batch: Minibatch) -> Array:
 
 def _decided(problem: Problem, mask: Array) -> Array:
     """Which of the policy's outputs a mask makes irrelevant: of bits, those that have one value left."""
-    return ~np.logical_and(mask[::2], mask[1::2]) if problem.spec.action_kind == "bernoulli" else ~mask
+    return ~np.logical_and(mask[::2], mask[1::2]) if problem.spec.action_kind == Bernoulli.kind else ~mask
 
 
 def _forbidden(problem: Problem, masks: Array, actions: Array) -> list[Array]:

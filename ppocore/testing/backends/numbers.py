@@ -6,7 +6,7 @@ import numpy as np
 
 from ppocore.backend import BackendFactory
 from ppocore.backends.numpy_backend import NumpyBackend
-from ppocore.networks.spec import compute_dtype
+from ppocore.networks import compute_dtype
 from ppocore.testing.backends.judging import Disagreement, Errors, Inapplicable, reference, require_dtype, ulps
 from ppocore.testing.backends.one_step import first_moments
 from ppocore.testing.backends.problems import Problem

@@ -6,16 +6,14 @@ through it, and an interval that comes out as one number says to the bit what mu
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.backend import ADAM_BETAS, gradient_grid
 from ppocore.testing.backends.judging import ULP_BOUND, Disagreement, Reference, epsilon_of
 from ppocore.testing.backends.problems import Problem
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 
 class Interval(NamedTuple):

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from math import sqrt
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.backend import ADAM_BETAS, BackendFactory, gradient_grid
-from ppocore.networks.spec import compute_dtype
+from ppocore.networks import compute_dtype
 from ppocore.testing.backends.judging import Disagreement, Errors, Inapplicable
 from ppocore.testing.backends.problems import Problem
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 
 def critic_learning_rate(

@@ -6,12 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from numpy.typing import NDArray
-
 from ppocore.backend import Backend, BackendFactory, Minibatch, Objective, OptimizerStep, UpdateStats
-from ppocore.networks.spec import NetworkSpec, compute_dtype
-
-Array = NDArray[Any]
+from ppocore.networks import NetworkSpec, compute_dtype
+from ppocore.typing import Array
 
 LITERAL_LIMIT = 240
 """Numbers up to which a problem is written out; beyond, it is written as the call of `random_problem` that made it."""

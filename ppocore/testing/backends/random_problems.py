@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.backend import Minibatch, Objective
 from ppocore.backends.numpy_backend import NumpyBackend
-from ppocore.networks.spec import NetworkSpec
+from ppocore.networks import NetworkSpec
 from ppocore.testing.backends.problems import Problem
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 EDGE_MOVES = (0.0, 0.0, 0.03, -0.03, 0.3, -0.3, 1.0, -1.0, 19.5, -19.5, 21.0, -25.0, 300.0, -300.0)
 """How far log-probabilities have moved: not at all, inside the clip range, outside it, beyond the clamp at 20."""
@@ -159,8 +155,4 @@ class _Maker:
 
 def component_sizes(spec: NetworkSpec) -> tuple[int, ...]:
     """How many flags of a mask are for each of the things that are chosen; of bits, two for each."""
-    return {
-        "categorical": (spec.action_size,),
-        "multi_categorical": spec.choices,
-        "bernoulli": (2,) * spec.action_size,
-    }[spec.action_kind]
+    return spec.distribution().mask_sections

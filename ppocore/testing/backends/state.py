@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.backend import Backend, BackendFactory, Minibatch
 from ppocore.backends.numpy_backend import NumpyBackend
@@ -15,8 +14,7 @@ from ppocore.errors import NonFiniteError, UsageError
 from ppocore.testing.backends.judging import Disagreement, Errors, require_dtype, require_same_bits
 from ppocore.testing.backends.problems import Problem
 from ppocore.testing.backends.process_state import changed_process_state, process_state, unusual_process_state
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 
 def state_layout(factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu") -> Errors:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.backend import Backend, BackendFactory
 from ppocore.backends.numpy_backend import NumpyBackend
 from ppocore.testing.backends.judging import Disagreement, Errors, differing, reference, require_same_bits
 from ppocore.testing.backends.one_step import after_one_step
 from ppocore.testing.backends.problems import Problem
+from ppocore.typing import Array
 
-Array = NDArray[Any]
 _Maker = tuple[BackendFactory, str]
 """A factory and the device that it is to compute on."""
 

@@ -11,12 +11,13 @@ from typing import Any
 from hypothesis import strategies as st
 
 from ppocore.backend import Objective
-from ppocore.networks.spec import NetworkSpec
-from ppocore.testing.backends.error_bounds.distributions import KINDS
+from ppocore.distributions import KINDS
+from ppocore.networks import NetworkSpec
+from ppocore.testing.backends.error_bounds.distributions import KINDS as ERROR_BOUNDS
 from ppocore.testing.backends.problems import Problem
 from ppocore.testing.backends.random_problems import MASKS, random_problem
 
-ACTION_KINDS = tuple(KINDS)
+ACTION_KINDS = tuple(ERROR_BOUNDS)
 ACTIVATIONS = ("tanh", "relu")
 
 
@@ -24,7 +25,7 @@ ACTIVATIONS = ("tanh", "relu")
 def network_specs(draw: st.DrawFn, action_kinds: tuple[str, ...] = ACTION_KINDS, max_layers: int = 3) -> NetworkSpec:
     """Networks of every kind, from no hidden layer to ``max_layers``."""
     kind = draw(st.sampled_from(action_kinds))
-    several = kind == "multi_categorical"
+    several = KINDS[kind].has_choices
     choices = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))) if several else ()
     return NetworkSpec(
         observation_size=draw(st.integers(1, 6)),
@@ -34,7 +35,7 @@ def network_specs(draw: st.DrawFn, action_kinds: tuple[str, ...] = ACTION_KINDS,
         activation=draw(st.sampled_from(ACTIVATIONS)),
         shared_trunk=draw(st.booleans()),
         choices=choices,
-        learn_log_std="gaussian" not in kind or draw(st.sampled_from([True, False])),
+        learn_log_std=not KINDS[kind].has_log_std or draw(st.sampled_from([True, False])),
     )
 
 

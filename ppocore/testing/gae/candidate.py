@@ -15,7 +15,8 @@ import numpy as np
 
 from ppocore.advantages.arrays import framework_of, read
 from ppocore.errors import UsageError
-from ppocore.testing.gae.trajectories import Array, Trajectory
+from ppocore.testing.gae.trajectories import Trajectory
+from ppocore.typing import Array
 
 ARRAYS = ("numpy", "torch", "paddle", "jax")
 NAMES = ("rewards", "values", "next_values", "terminated", "truncated")

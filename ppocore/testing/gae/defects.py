@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ppocore.testing.gae.trajectories import Array
+from ppocore.typing import Array
 
 
 class Defect(NamedTuple):

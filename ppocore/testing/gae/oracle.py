@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ppocore.testing.gae.trajectories import Array, Trajectory
+from ppocore.testing.gae.trajectories import Trajectory
+from ppocore.typing import Array
 
 
 def episodes(ended: list[bool], valid: list[bool]) -> list[list[int]]:

@@ -16,7 +16,8 @@ import numpy as np
 
 from ppocore.testing.gae.candidate import Candidate, Misbehaviour
 from ppocore.testing.gae.oracle import expected_advantages, magnitude
-from ppocore.testing.gae.trajectories import Array, Trajectory, successors
+from ppocore.testing.gae.trajectories import Trajectory, successors
+from ppocore.typing import Array
 
 
 class Mismatch(AssertionError):

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 SMALL = (1.0, 0.0, 2.0, -1.0, 3.0, -2.0, 0.5)
 """Numbers in which mistakes can be read off; exact in every dtype, and tied as often as not."""

@@ -11,16 +11,16 @@ import math
 from collections.abc import Callable
 from functools import reduce
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ppocore.networks.spec import NetworkSpec
+from ppocore.distributions import Bernoulli, Beta, Categorical, DiagonalGaussian, MultiCategorical, SquashedGaussian
+from ppocore.networks import NetworkSpec
 from ppocore.testing.backends.error_bounds.rounding import Rounded, as_rounded, concatenate
 from ppocore.testing.backends.error_bounds.special import digamma, log_gamma, log_slope, sigmoid, softplus, trigamma
+from ppocore.typing import Array
 
-Array = NDArray[Any]
 Pullback = Callable[[Rounded, Rounded], Rounded]
 """Gradients of (log_prob, entropy), (B,) each, to that of the distribution's parameters (B, P)."""
 Evaluated = tuple[Rounded, Rounded, Pullback]
@@ -227,10 +227,10 @@ def _beta_divergence(spec: NetworkSpec, old: Rounded, new: Rounded, allowed: Arr
 _CHOICES = Kind(_choices, _choices_divergence)
 
 KINDS: dict[str, Kind] = {
-    "categorical": _CHOICES,
-    "gaussian": Kind(_gaussian, _gaussian_divergence),
-    "multi_categorical": _CHOICES,
-    "bernoulli": Kind(_bits, _bits_divergence),
-    "squashed_gaussian": Kind(_squashed, _gaussian_divergence),
-    "beta": Kind(_beta, _beta_divergence),
+    Categorical.kind: _CHOICES,
+    DiagonalGaussian.kind: Kind(_gaussian, _gaussian_divergence),
+    MultiCategorical.kind: _CHOICES,
+    Bernoulli.kind: Kind(_bits, _bits_divergence),
+    SquashedGaussian.kind: Kind(_squashed, _gaussian_divergence),
+    Beta.kind: Kind(_beta, _beta_divergence),
 }

@@ -10,15 +10,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.backend import LOG_RATIO_LIMIT, Minibatch, Objective
-from ppocore.networks.spec import NetworkSpec
+from ppocore.networks import NetworkSpec
 from ppocore.testing.backends.error_bounds.distributions import KINDS
 from ppocore.testing.backends.error_bounds.network import Network
 from ppocore.testing.backends.error_bounds.rounding import Rounded, maximum, minimum
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 
 class RoundedLoss(NamedTuple):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ppocore.networks.spec import NetworkSpec
+from ppocore.networks import NetworkSpec
 from ppocore.testing.backends.error_bounds.rounding import Rounded, concatenate
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 
 class Network:

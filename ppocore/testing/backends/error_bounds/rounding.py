@@ -12,9 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 NEAR = 32.0
 """How many doubts from a kink (of ReLU, of a clip) a number must lie for its side to be certain."""

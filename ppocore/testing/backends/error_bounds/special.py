@@ -7,15 +7,12 @@ of the result where nothing cancels, and where something does, of the largest nu
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.distributions import special
 from ppocore.testing.backends.error_bounds.rounding import Rounded, as_rounded
-
-Array = NDArray[Any]
+from ppocore.typing import Array
 
 
 def softplus(x: Rounded, underflow: float) -> Rounded:
