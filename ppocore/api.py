@@ -229,6 +229,7 @@ def _trainer(
     """Make the parts of a run, and close its collector in the end."""
     factory = backend_factory(runtime.backend) if isinstance(runtime.backend, str) else runtime.backend
     if collector is None:
+        assert env is not None  # one of the two was given
         environments = make_environments(
             env,
             config.num_envs,
@@ -262,6 +263,7 @@ def _writers(
 def _mean_return(
     policy: Policy, env: Environment | None, saving: Saving, seed: int, env_kwargs: dict[str, Any] | None
 ) -> float:
+    assert env is not None  # nothing is evaluated where there is only a collector
     result = evaluate(policy, env, episodes=saving.evaluate_episodes, seed=seed, env_kwargs=env_kwargs)
     return float(result.summary()["mean_return"])
 
