@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppocore.backend import LOG_RATIO_LIMIT, Minibatch, Objective, UpdateStats
+from ppocore.backends.numpy_network import NumpyNetwork
 from ppocore.distributions import Distribution
-
-from .numpy_network import NumpyNetwork
 
 Array = NDArray[Any]
 

@@ -29,7 +29,7 @@ class RunState:
     """Arrays by name, and what JSON can hold.
 
     ==============================  =============================================================================
-    ``<weight>``, ``adam.*``        the backend's state (`ppocore.state`)
+    ``<weight>``, ``adam.*``        the backend's state (`ppocore.optimizers`)
     ``observation_normalizer.*``    of the `ObservationNormalizer`, if there is one
     ``reward_scaler.*``             of the `RewardScaler`, if there is one
     ``statistics.*``                returns and lengths of the episodes that go on, and of the last hundred

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ppocore.backend import ADAM_BETAS, BackendFactory, gradient_grid
+from ppocore.backend import BackendFactory
 from ppocore.networks import compute_dtype
+from ppocore.optimizers import ADAM_BETAS, gradient_grid
 
 from .judging import Disagreement, Errors, Inapplicable
 from .problems import Problem

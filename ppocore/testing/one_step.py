@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ppocore.backend import ADAM_BETAS, gradient_grid
+from ppocore.optimizers import ADAM_BETAS, gradient_grid
 
 from .judging import ULP_BOUND, Disagreement, Reference, epsilon_of
 from .problems import Problem
