@@ -14,21 +14,22 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ppocore.backend import (
-    ADAM_BETAS,
-    Evaluation,
-    Minibatch,
-    Objective,
-    OptimizerStep,
-    UpdateStats,
-    adam_factors,
-    gradient_grid,
-)
+from ppocore.backend import Evaluation, Minibatch, Objective, OptimizerStep, UpdateStats
 from ppocore.backends.numpy_loss import Loss
 from ppocore.backends.numpy_network import Layout, NumpyNetwork
 from ppocore.errors import NonFiniteError, UsageError
-from ppocore.networks.spec import NetworkSpec, compute_dtype
-from ppocore.state import AdamState, from_state, not_finite, to_state
+from ppocore.networks import NetworkSpec, compute_dtype
+from ppocore.optimizers import (
+    Adam,
+    OptimizerState,
+    clip_factors,
+    from_state,
+    gradient_grid,
+    norms_apart,
+    not_finite,
+    per_element,
+    to_state,
+)
 
 Array = NDArray[Any]
 
@@ -60,13 +61,13 @@ class NumpyBackend:
         self.spec = spec
         dtype = compute_dtype(precision)
         size = Layout(spec).size
-        # Rows: weights, first moments, second moments.  `_stored` is what is kept, `_exact` what is computed
-        # with; in float32 mode they are the same array.
-        self._stored = np.zeros((3, size), np.float32)
+        self._optimizer, self._grid = Adam(adam_epsilon), gradient_grid(adam_epsilon)
+        # Rows: the weights, then the optimizer's slots. `_stored` is what is kept, `_exact` what is computed with; in
+        # float32 mode they are the same array.
+        self._stored = np.zeros((1 + len(self._optimizer.slots), size), np.float32)
         self._exact = self._stored if dtype == np.float32 else self._stored.astype(dtype)
-        self._gradient, self._scratch, self._step_size = (np.zeros(size, dtype) for _ in range(3))
+        self._gradient = np.zeros(size, dtype)
         self._steps = 0
-        self._adam_epsilon, self._grid = adam_epsilon, gradient_grid(adam_epsilon)
         self._network = NumpyNetwork(spec, self._exact[0], self._gradient)
         self._layout = self._network.layout
         self._distribution = spec.distribution()
@@ -129,42 +130,18 @@ class NumpyBackend:
 
     def _clip(self, step: OptimizerStep, grad_norm: float) -> None:
         """Hold the gradient's norm, or each optimizer's, to what is allowed; in place."""
-        limit, gradient = step.max_grad_norm, self._gradient
-        if limit is None:
-            return
-        if not step.separate:
-            if grad_norm > limit:
-                gradient *= limit / float(np.float32(grad_norm))
-            return
-        for part in (self._critic, ~self._critic):
-            own = gradient[part]
-            norm = sqrt(float(own.dot(own)))
-            if norm > limit:
-                gradient[part] = own * (limit / float(np.float32(norm)))
+        apart = step.separate and step.max_grad_norm is not None
+        factors = clip_factors(step, norms_apart(self._gradient, self._critic) if apart else (grad_norm, grad_norm))
+        if factors != (1.0, 1.0):
+            self._gradient *= per_element(factors, self._critic, self._gradient.dtype)
 
     def _adam(self, how: OptimizerStep) -> None:
-        """Algorithm 1 of arXiv:1412.6980, epsilon added to the bias-corrected root; in place."""
-        weights, m, v = self._exact
-        g, scratch, step = self._gradient, self._scratch, self._step_size
-        beta1, beta2 = ADAM_BETAS
-        critic, actor = adam_factors(how, self._steps, self._held)
-        scale: Any
-        rate: Any
-        scale, rate = critic
-        if actor != critic:
-            pairs = zip(critic, actor, strict=True)
-            scale, rate = (np.where(self._critic, *pair).astype(g.dtype) for pair in pairs)
-        m *= beta1
-        m += np.multiply(g, 1.0 - beta1, out=scratch)
-        v *= beta2
-        np.multiply(g, g, out=scratch)
-        v += np.multiply(scratch, 1.0 - beta2, out=scratch)
-        np.sqrt(v, out=scratch)
-        scratch *= scale
-        scratch += self._adam_epsilon
-        np.divide(m, scratch, out=step)
-        step *= rate
-        weights -= step
+        """The optimizer's step; in place."""
+        weights, *slots = self._exact
+        dtype = weights.dtype
+        factors = self._optimizer.factors(how, self._steps, self._held)
+        elements = [per_element(pair, self._critic, dtype) for pair in factors]
+        self._optimizer.step(np, weights, slots, self._gradient, elements)
 
     def _not_finite(self, terms: Loss) -> NonFiniteError:
         batch = terms.batch
@@ -183,13 +160,13 @@ class NumpyBackend:
 
     def state(self) -> dict[str, Array]:
         """The weights, Adam's moments and its step count: copies."""
-        weights, first, second = map(self._copies, self._stored)
-        return to_state(AdamState(weights, first, second, self._steps, self._held))
+        weights, *slots = map(self._copies, self._stored)
+        return to_state(self._optimizer, OptimizerState(weights, tuple(slots), self._steps, self._held))
 
     def load_state(self, state: Mapping[str, Array]) -> None:
         """Take over a state; weights alone are enough, the moments then start at zero."""
-        *parts, self._steps, self._held = from_state(state, self.spec.shapes())
-        for row, part in zip(self._stored, parts, strict=True):
+        weights, slots, self._steps, self._held = from_state(self._optimizer, state, self.spec.shapes())
+        for row, part in zip(self._stored, (weights, *slots), strict=True):
             for name, view in self._layout.named(row).items():
                 np.copyto(view, part[name], casting="same_kind")
         np.copyto(self._exact, self._stored)

@@ -9,29 +9,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from math import floor, log2, sqrt
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from ppocore.networks import NetworkSpec, in_chunks
+from ppocore.optimizers import OptimizerStep
 from ppocore.typing import Array
+
+__all__ = [
+    "LOG_RATIO_LIMIT",
+    "Backend",
+    "BackendActor",
+    "BackendFactory",
+    "Evaluation",
+    "Minibatch",
+    "Objective",
+    "OptimizerStep",
+    "UpdateStats",
+    "is_critic",
+]
 
 LOG_RATIO_LIMIT = 20.0
 """The log-ratio is clamped to +-this before it is exponentiated, so that no ratio is infinite."""
-
-ADAM_BETAS = (0.9, 0.999)
-
-
-def gradient_grid(adam_epsilon: float) -> float:
-    """What exact mode adds to and takes from each element of the clipped gradient, which rounds it to a multiple of g.
-
-    ``g`` is the power of two at or below 1/128 of Adam's epsilon: what is lost is too small to move a weight.  Sums
-    over a minibatch differ between frameworks by about 1e-16 of their largest term, whatever is left of them after
-    cancellation; a grid in absolute terms is where those differences end.  After it there are only additions,
-    products, quotients and roots of single elements, which IEEE 754 defines to the bit.
-    """
-    return 1.5 * 2.0 ** (52 + floor(log2(adam_epsilon / 128.0)))
 
 
 class Minibatch(NamedTuple):
@@ -85,49 +85,6 @@ class Objective:
     critic_l2_coef: float = 0.0
 
 
-@dataclass(frozen=True)
-class OptimizerStep:
-    """How one optimizer step is made.
-
-    Attributes:
-        learning_rate: Adam's step size.
-        max_grad_norm: the gradient is multiplied by ``min(1, max_grad_norm / norm)``; None leaves it.
-        critic_learning_rate: of the weights named ``critic.*``; None for the same.
-        separate: the actor and the critic (``critic.*``) have an optimizer each: gradients are clipped by each
-            one's own norm.
-        hold_actor: make the step of the critic's optimizer alone; weights, moments and step count of the rest stay
-            as they are.
-    """
-
-    learning_rate: float
-    max_grad_norm: float | None = None
-    critic_learning_rate: float | None = None
-    separate: bool = False
-    hold_actor: bool = False
-
-
-Factors = tuple[float, float]
-"""What the root of Adam's second moment, and then its step, are multiplied by."""
-
-
-def adam_factors(step: OptimizerStep, count: int, held: int) -> tuple[Factors, Factors]:
-    """Adam's bias corrections and learning rate for the critic, and for the rest.
-
-    Args:
-        step: says which learning rates.
-        count: optimizer steps made, this one included.
-        held: at how many of them the actor was held, this one included.
-    """
-
-    def factors(rate: float, count: int) -> Factors:
-        beta1, beta2 = ADAM_BETAS
-        return 1.0 / sqrt(1.0 - beta2**count), rate / (1.0 - beta1**count)
-
-    critic_rate = step.learning_rate if step.critic_learning_rate is None else step.critic_learning_rate
-    # An actor that has never moved has no bias to correct, and does not move now.
-    return factors(critic_rate, count), factors(step.learning_rate, max(1, count - held))
-
-
 def is_critic(name: str) -> bool:
     """Whether a weight is the critic's own: the part that has a learning rate and an optimizer of its own."""
     return name.startswith("critic.")
@@ -170,9 +127,7 @@ class UpdateStats(NamedTuple):
 class Backend(Protocol):
     """What a backend does.
 
-    State is a dict of arrays under canonical names (see `ppocore.networks`): each weight,
-    ``adam.m.<weight>`` and ``adam.v.<weight>`` as float32, ``adam.step`` as int64, and where the actor was held at
-    some of these steps, ``adam.held``, the number of them.
+    State is a dict of arrays under canonical names (see `ppocore.networks` and `ppocore.optimizers`).
     """
 
     name: ClassVar[str]

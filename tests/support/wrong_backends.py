@@ -24,10 +24,9 @@ from support.wrong_losses import (
     ValueLossNotHalved,
 )
 
-from ppocore.backend import ADAM_BETAS
 from ppocore.backends.numpy_backend import NumpyBackend
 from ppocore.errors import NonFiniteError
-from ppocore.state import AdamState, to_state
+from ppocore.optimizers import ADAM_BETAS, OptimizerState, to_state
 
 
 class EpsilonInsideTheRoot(NumpyBackend):
@@ -35,7 +34,7 @@ class EpsilonInsideTheRoot(NumpyBackend):
         (weights, m, v), g, (beta1, beta2) = self._exact, self._gradient, ADAM_BETAS
         m[...] = beta1 * m + (1.0 - beta1) * g
         v[...] = beta2 * v + (1.0 - beta2) * g * g
-        root = np.sqrt(v / (1.0 - beta2**self._steps) + self._adam_epsilon)
+        root = np.sqrt(v / (1.0 - beta2**self._steps) + self._optimizer.epsilon)
         weights -= how.learning_rate / (1.0 - beta1**self._steps) * m / root
 
 
@@ -79,7 +78,8 @@ class WeightsTransposed(NumpyBackend):
 
 class Views(NumpyBackend):
     def state(self):
-        return to_state(AdamState(*map(self._layout.named, self._stored), self._steps, self._held))
+        weights, *slots = map(self._layout.named, self._stored)
+        return to_state(self._optimizer, OptimizerState(weights, tuple(slots), self._steps, self._held))
 
 
 class NoStepCount(NumpyBackend):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ppocore.backend import ADAM_BETAS, gradient_grid
+from ppocore.optimizers import ADAM_BETAS, gradient_grid
 from ppocore.testing.backends.judging import ULP_BOUND, Disagreement, Reference, epsilon_of
 from ppocore.testing.backends.problems import Problem
 from ppocore.typing import Array

@@ -8,8 +8,9 @@ from math import sqrt
 
 import numpy as np
 
-from ppocore.backend import ADAM_BETAS, BackendFactory, gradient_grid
+from ppocore.backend import BackendFactory
 from ppocore.networks import compute_dtype
+from ppocore.optimizers import ADAM_BETAS, gradient_grid
 from ppocore.testing.backends.judging import Disagreement, Errors, Inapplicable
 from ppocore.testing.backends.problems import Problem
 from ppocore.typing import Array

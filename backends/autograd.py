@@ -1,0 +1,400 @@
+"""What every backend with automatic differentiation does, once: loss, statistics, clipping, steps and state.
+
+A framework supplies some 25 small operations (`Operations`), a network in its own idiom, and the few methods of
+`AutogradBackend` that say how it differentiates. Written over arrays that all of them have in common: operators,
+``sum``, ``mean``, slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from math import isfinite, prod
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppocore.backend import (
+    LOG_RATIO_LIMIT,
+    Evaluation,
+    Minibatch,
+    Objective,
+    OptimizerStep,
+    UpdateStats,
+    is_critic,
+)
+from ppocore.backends.autograd_distributions import apply_masks, divergence, log_prob_and_entropy
+from ppocore.errors import NonFiniteError, UsageError
+from ppocore.networks import NetworkSpec, check_outputs, compute_dtype
+from ppocore.optimizers import (
+    Adam,
+    OptimizerState,
+    clip_factors,
+    from_state,
+    gradient_grid,
+    norms_apart,
+    not_finite,
+    per_element,
+    to_state,
+)
+
+Array = NDArray[Any]
+Tensor = Any
+"""A framework's array."""
+
+
+class Coefficients(NamedTuple):
+    """An objective's numbers; None for a term that is left out, so that whoever compiles the loss leaves it out too."""
+
+    clip_range: float
+    entropy_coef: float
+    value_coef: float
+    surrogate_clip: float | None
+    dual_clip: float | None
+    value_clip_range: float | None
+    kl_coef: float | None
+    critic_l2_coef: float | None
+
+    @classmethod
+    def of(cls, objective: Objective) -> Coefficients:
+        """The coefficients of an objective."""
+        return cls(
+            objective.clip_range,
+            objective.entropy_coef,
+            objective.value_coef,
+            objective.clip_range if objective.clip else None,
+            objective.dual_clip,
+            objective.value_clip_range,
+            objective.kl_coef or None,
+            objective.critic_l2_coef or None,
+        )
+
+
+def loss_terms(
+    xp: Any,
+    spec: NetworkSpec,
+    network: Callable[[Tensor], tuple[Tensor, Tensor]],
+    critic_weights: Sequence[Tensor],
+    given: Mapping[str, Tensor],
+    coefficients: Coefficients,
+) -> dict[str, Tensor]:
+    """The terms of the loss, by name; see `ppocore.backend.Objective`.
+
+    Args:
+        xp: the framework's `Operations`.
+        spec: says what the network's outputs mean.
+        network: observations to distribution parameters and values.
+        critic_weights: what the L2 term is made of.
+        given: the minibatch; ``valid`` (B,) where some of its rows are not samples.
+        coefficients: of the objective.
+    """
+    c, advantages, returns = coefficients, given["advantages"], given["returns"]
+
+    def mean(x: Tensor) -> Tensor:
+        return _mean(xp, x, given.get("valid"))
+
+    def masked(parameters: Tensor) -> Tensor:
+        return apply_masks(xp, spec, parameters, given["masks"]) if "masks" in given else parameters
+
+    unmasked, values = network(given["observations"])
+    parameters = masked(unmasked)
+    log_prob, entropy = log_prob_and_entropy(xp, spec, parameters, given["actions"])
+    log_ratio = xp.clip(log_prob - given["log_probs"], -LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+    ratio = xp.exp(log_ratio)
+    surrogate = ratio * advantages
+    if c.surrogate_clip is not None:
+        clipped = xp.clip(ratio, 1.0 - c.surrogate_clip, 1.0 + c.surrogate_clip)
+        surrogate = xp.minimum(surrogate, clipped * advantages)
+    if c.dual_clip is not None:
+        least = c.dual_clip * advantages
+        surrogate = xp.where((advantages < 0.0) & (surrogate < least), least, surrogate)
+    policy_loss = -mean(surrogate)
+    error = values - returns
+    squared_error = error * error
+    if c.value_clip_range is not None:
+        old_values = given["values"]
+        error = old_values + xp.clip(values - old_values, -c.value_clip_range, c.value_clip_range) - returns
+        squared_error = xp.maximum(squared_error, error * error)
+    value_loss = 0.5 * mean(squared_error)
+    mean_entropy = mean(entropy)
+    loss = policy_loss - c.entropy_coef * mean_entropy + c.value_coef * value_loss
+    kl = xp.zeros_like(loss)
+    if c.kl_coef is not None:
+        if "old_parameters" not in given:
+            raise ValueError("an objective with a kl_coef needs the minibatch's old_parameters")
+        kl = mean(divergence(xp, spec, masked(given["old_parameters"]), parameters))
+        loss = loss + c.kl_coef * kl
+    if c.critic_l2_coef is not None:
+        loss = loss + c.critic_l2_coef * sum((w * w).sum() for w in critic_weights)
+    return {
+        "parameters": unmasked, "values": values, "log_prob": log_prob, "log_ratio": log_ratio, "ratio": ratio,
+        "entropy": entropy, "mean_entropy": mean_entropy, "policy_loss": policy_loss, "value_loss": value_loss,
+        "kl": kl, "loss": loss,
+    }  # fmt: skip
+
+
+def statistics(xp: Any, terms: Mapping[str, Tensor], gradient: Tensor, clip_range: float, valid: Tensor) -> Tensor:
+    """The numbers of `ppocore.backend.UpdateStats`, (9,); in one array, which is one transfer from another device."""
+    moved = terms["ratio"] - 1.0
+    outside = xp.where(xp.abs(moved) > clip_range, xp.ones_like(moved), 0.0)
+    old_approx_kl = -_mean(xp, terms["log_ratio"], valid)
+    figures = [
+        *(terms[name] for name in ("loss", "policy_loss", "value_loss", "mean_entropy")),
+        *(old_approx_kl, _mean(xp, moved, valid) + old_approx_kl, _mean(xp, outside, valid)),
+        *(xp.norm(gradient), terms["kl"]),
+    ]
+    return xp.stack(figures)
+
+
+def _mean(xp: Any, x: Tensor, valid: Tensor | None) -> Tensor:
+    return x.mean() if valid is None else xp.where(valid, x, 0.0).sum() / valid.sum()
+
+
+def stepped(
+    xp: Any,
+    optimizer: Adam,
+    grid: float | None,
+    tensors: Sequence[Tensor],
+    gradient: Tensor,
+    clip: Tensor | float,
+    factors: Sequence[Tensor | float],
+    only: Tensor | None,
+) -> list[Tensor]:
+    """Weights and slots after one step with a gradient, in place where they can be.
+
+    Args:
+        xp: the framework's `Operations`.
+        optimizer: makes the step.
+        grid: what rounds the gradient in exact mode, which keeps float32; None in float32 mode.
+        tensors: the weights and each slot, flat.
+        gradient: as it is, flat; it may be overwritten.
+        clip: what the gradient is multiplied by.
+        factors: the optimizer's.
+        only: which elements move; None for all.
+    """
+    gradient *= clip
+    if grid is not None:
+        gradient += grid
+        gradient -= grid
+    before = tensors if only is None else [xp.copy(tensor) for tensor in tensors]
+    weights, *slots = tensors
+    after = optimizer.step(xp, weights, slots, gradient, factors)
+    if only is not None:
+        after = [xp.where(only, *pair) for pair in zip(after, before, strict=True)]
+    return after if grid is None else [xp.rounded(tensor) for tensor in after]
+
+
+class AutogradBackend:
+    """See `ppocore.backend.Backend`; what a framework's backend derives from.
+
+    Args:
+        spec: the network; not needed where ``network`` is given, see below.
+        network: one of the user's own, from observations (B, O) to (distribution parameters (B, P), values (B,)); it
+            keeps the weights it has, is converted to the precision's dtype and trained in place. A backend made of a
+            network alone is given to `ppocore.train` as its backend.
+        precision: ``exact`` (float64 arithmetic, float32 state) or ``float32``.
+        adam_epsilon: added to the root of Adam's second moment.
+        device: where to compute, ``cpu`` or ``cuda``.
+
+    Raises:
+        UsageError: a device that this machine lacks, or a network whose outputs have the wrong shape.
+    """
+
+    name: ClassVar[str]
+    xp: ClassVar[Any]
+    """The framework's `Operations`."""
+    network_type: ClassVar[type]
+    """What a network of the user's own must be."""
+
+    def __init__(
+        self,
+        spec: NetworkSpec | None = None,
+        *,
+        network: Any = None,
+        precision: str = "exact",
+        adam_epsilon: float = 1e-5,
+        device: str = "cpu",
+    ) -> None:
+        if network is not None and not isinstance(network, self.network_type):
+            raise UsageError(f"network={network!r} must be a {self.name}.nn.{self.network_type.__name__}")
+        self.own_network = network
+        if spec is None:
+            if network is None:
+                raise UsageError(f"{type(self).__name__} needs a NetworkSpec or a network")
+            return  # unbound: calling it with a specification makes the backend
+        self.spec = spec
+        self._exact = precision == "exact"
+        self._dtype = compute_dtype(precision)
+        self._optimizer = Adam(adam_epsilon)
+        self._grid = gradient_grid(adam_epsilon) if self._exact else None
+        self._steps, self._held = 0, 0
+        with self._computing():
+            self._shapes = self._build(device)
+            if not self._shapes:
+                raise UsageError(f"the network has no parameter to train: {self._frozen}")
+            owners = [np.full(prod(shape), is_critic(name)) for name, shape in self._shapes.items()]
+            self._critic = np.concatenate(owners)  # which elements are the critic's
+            if network is not None:
+                self._check_outputs()
+
+    _frozen: ClassVar[str]
+    """How a parameter says that it is not to be trained."""
+
+    def __call__(self, spec: NetworkSpec, **settings: Any) -> Self:
+        """A backend for ``spec`` around this one's network: what `ppocore.train` calls."""
+        return type(self)(spec, network=self.own_network, **settings)
+
+    def using_threads(self, threads: int) -> AbstractContextManager[None]:
+        """Nothing, for a framework that computes on the linear algebra library's threads: the trainer limits those."""
+        return nullcontext()
+
+    def forward(self, observations: Array) -> tuple[Array, Array]:
+        """Observations (B, O) to distribution parameters (B, P) and values (B,)."""
+        with self._computing():
+            parameters, values = self._apply(self._tensor(observations))
+            return self._array(parameters), self._array(values)
+
+    def evaluate(self, batch: Minibatch, objective: Objective) -> Evaluation:
+        """Every term of the loss, without a step."""
+        with self._computing():
+            terms = self._terms(batch, Coefficients.of(objective))
+            arrays = {name: self._array(terms[name]) for name in ("log_prob", "ratio", "entropy")}
+            numbers = {name: float(terms[name]) for name in ("policy_loss", "value_loss", "loss", "kl")}
+            return Evaluation(**arrays, **numbers, value=self._array(terms["values"]))
+
+    def gradients(self, batch: Minibatch, objective: Objective) -> dict[str, Array]:
+        """The gradient of the loss by weight name, before clipping."""
+        with self._computing():
+            return self._named(self._backward(batch, Coefficients.of(objective))[1], self._dtype)
+
+    def update(self, batch: Minibatch, objective: Objective, step: OptimizerStep) -> UpdateStats:
+        """One optimizer step; see `ppocore.backend.Backend.update`."""
+        with self._computing():
+            terms, gradient, figures = self._backward(batch, Coefficients.of(objective))
+            stats = UpdateStats(*figures.tolist())
+            if not isfinite(stats.loss + stats.grad_norm):
+                raise self._not_finite(batch, terms, gradient)
+            apart = step.separate and step.max_grad_norm is not None
+            norms = norms_apart(self._array(gradient), self._critic) if apart else (stats.grad_norm,) * 2
+            self._steps += 1
+            self._held += step.hold_actor
+            pairs = [clip_factors(step, norms), *self._optimizer.factors(step, self._steps, self._held)]
+            clip, *factors = [self._elements(pair) for pair in pairs]
+            only = self._tensor(self._critic) if step.hold_actor else None
+            self._store(self._stepped(gradient, clip, factors, only))
+            return stats
+
+    def weights(self) -> dict[str, Array]:
+        """The weights alone, as float32 copies."""
+        with self._computing():
+            return self._named(self._tensors[0])
+
+    def state(self) -> dict[str, Array]:
+        """The weights, Adam's moments and its step count: copies."""
+        with self._computing():
+            weights, *slots = map(self._named, self._tensors)
+        return to_state(self._optimizer, OptimizerState(weights, tuple(slots), self._steps, self._held))
+
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """Take over a state; weights alone are enough, the moments then start at zero."""
+        loaded = from_state(self._optimizer, state, self._shapes)
+        with self._computing():
+            self._store([self._tensor(self._flat(arrays)) for arrays in (loaded.weights, *loaded.slots)])
+        self._steps, self._held = loaded.step, loaded.held
+
+    # What a framework's backend defines.
+
+    network: Any
+    _tensors: Sequence[Tensor]
+    """The weights and each of the optimizer's slots, flat."""
+
+    def _computing(self) -> AbstractContextManager[Any]:
+        """Entered around all that computes: no gradients are recorded in it."""
+        raise NotImplementedError
+
+    def _recording(self) -> AbstractContextManager[Any]:
+        """Entered where gradients are recorded."""
+        raise NotImplementedError
+
+    def _build(self, device: str) -> dict[str, tuple[int, ...]]:
+        """Make the network and its tensors; the canonical shapes of what is trained by canonical name."""
+        raise NotImplementedError
+
+    def _tensor(self, array: Array) -> Tensor:
+        """A framework's array, of the dtype of arithmetic if it is not of whole numbers or flags."""
+        raise NotImplementedError
+
+    def _array(self, tensor: Tensor) -> Array:
+        """The inverse."""
+        raise NotImplementedError
+
+    def _critic_weights(self) -> list[Tensor]:
+        """The critic's own weights, biases apart."""
+        raise NotImplementedError
+
+    def _gradient(self, loss: Tensor) -> Tensor:
+        """The gradient of a recorded loss, flat."""
+        raise NotImplementedError
+
+    def _store(self, tensors: Sequence[Tensor]) -> None:
+        """Make these the weights and slots, of the network too."""
+        raise NotImplementedError
+
+    # What a framework's backend may define otherwise.
+
+    def _apply(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        outputs: tuple[Tensor, Tensor] = self.network(observations)
+        return outputs
+
+    def _terms(self, batch: Minibatch, coefficients: Coefficients) -> dict[str, Tensor]:
+        given = {name: self._tensor(array) for name, array in batch.arrays().items()}
+        return loss_terms(self.xp, self.spec, self._apply, self._critic_weights(), given, coefficients)
+
+    def _backward(self, batch: Minibatch, coefficients: Coefficients) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """The terms of the loss, its gradient as a flat tensor, and `statistics`."""
+        with self._recording():
+            terms = self._terms(batch, coefficients)
+            gradient = self._gradient(terms["loss"])
+        return terms, gradient, statistics(self.xp, terms, gradient, coefficients.clip_range, None)
+
+    def _stepped(self, gradient: Tensor, clip: Any, factors: Sequence[Any], only: Tensor | None) -> list[Tensor]:
+        return stepped(self.xp, self._optimizer, self._grid, self._tensors, gradient, clip, factors, only)
+
+    def _transposed(self, name: str) -> bool:
+        """Whether the framework keeps a canonical weight (in, out) as (out, in)."""
+        return False
+
+    def _elements(self, pair: tuple[float, float]) -> Tensor | float:
+        """`per_element` as a tensor, where it is not one number."""
+        elements = per_element(pair, self._critic, self._dtype)
+        return elements if isinstance(elements, float) else self._tensor(elements)
+
+    def _named(self, flat: Tensor, dtype: Any = np.float32) -> dict[str, Array]:
+        """Copies of the pieces of a flat tensor, by canonical name."""
+        array, named, start = self._array(flat).astype(dtype, copy=False), {}, 0
+        for name, shape in self._shapes.items():
+            piece = array[start : (start := start + prod(shape))]
+            piece = piece.reshape(shape[::-1]).T if self._transposed(name) else piece.reshape(shape)
+            named[name] = np.array(piece, order="C")
+        return named
+
+    def _flat(self, arrays: Mapping[str, Array]) -> Array:
+        """The inverse of `_named`."""
+        pieces = [arrays[name].T if self._transposed(name) else arrays[name] for name in self._shapes]
+        return np.concatenate([piece.reshape(-1) for piece in pieces])
+
+    def _not_finite(self, batch: Minibatch, terms: Mapping[str, Tensor], gradient: Tensor) -> NonFiniteError:
+        fields = {"policy output": "parameters", "value output": "values", "ratio": "ratio"}
+        computed = {name: self._array(terms[field]) for name, field in fields.items()}
+        gradients = {f"gradient of {name}": array for name, array in self._named(gradient, self._dtype).items()}
+        return not_finite(self._steps + 1, {**batch.arrays(), **computed, **gradients}.items())
+
+    def _check_outputs(self) -> None:
+        """A user's network must give (B, P) and (B,); found out before anything is collected."""
+        observations = np.zeros((2, self.spec.observation_size))
+        try:
+            outputs = self._apply(self._tensor(observations))
+        except Exception as error:
+            raise UsageError(f"the network fails on observations of shape {observations.shape}: {error}") from error
+        check_outputs(outputs, 2, self.spec)
