@@ -32,7 +32,7 @@ class Operations:
 
     @staticmethod
     def exp(x: Tensor) -> Tensor:
-        """`paddle.exp`, which on the CPU holds what underflows at 6e-309 (float32: 3e-39); of a masked action it is 0."""
+        """`paddle.exp`, but 0 where it underflows, as of a masked action; on the CPU it holds that at 6e-309."""
         return paddle.where(x < _LEAST, paddle.zeros_like(x), x.exp())
 
     @staticmethod

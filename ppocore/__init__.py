@@ -4,7 +4,9 @@ Importing this package imports NumPy and nothing else. What needs more is import
 and a framework when a backend that needs it is asked for.
 """
 
+import sys
 from importlib import import_module
+from importlib.util import spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +20,13 @@ from ppocore.advantages.gae import (
     td_residuals,
     vtrace,
 )
-from ppocore.files.version import VERSION as __version__
 from ppocore.normalize import ObservationNormalizer, RewardScaler, RunningMeanStd, explained_variance, normalize
 
 if TYPE_CHECKING:
     from ppocore.api import resume, train
     from ppocore.config import PPOConfig
     from ppocore.evaluation import evaluate
+    from ppocore.files.version import __version__
     from ppocore.policy import Policy
     from ppocore.presets import preset
     from ppocore.registry import available_backends, register_backend
@@ -32,11 +34,6 @@ if TYPE_CHECKING:
     from ppocore.training.callbacks import Callback, Run
     from ppocore.training.result import TrainResult
     from ppocore.training.runtime import Runtime
-
-# In a checkout, backends/ and envs/ stand beside this folder; installed, they lie inside it.
-_checkout = Path(__file__).resolve().parent.parent
-if (_checkout / "pyproject.toml").is_file() and (_checkout / "backends").is_dir():
-    __path__.append(str(_checkout))
 
 __all__ = [
     "Callback",
@@ -68,6 +65,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "__version__": "files.version",
     "Callback": "training.callbacks",
     "Run": "training.callbacks",
     "Runtime": "training.runtime",
@@ -94,3 +92,19 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _Beside:
+    """Find ``backends/`` and ``envs/`` beside this folder, as in a checkout; installed, they lie inside it."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+        """Return the package's spec, for these two names alone."""
+        parent, _, child = name.rpartition(".")
+        if parent != __name__ or child not in ("backends", "envs"):
+            return None
+        file = Path(__file__).resolve().parent.parent / child / "__init__.py"
+        return spec_from_file_location(name, file) if file.is_file() else None
+
+
+sys.meta_path.append(_Beside)  # the last to be asked

@@ -136,3 +136,27 @@ def test_an_unknown_name_is_an_attribute_error_that_names_it(tmp_path):
         cwd=tmp_path,
     )
     assert message == "module 'ppocore' has no attribute 'gea'"
+
+
+@pytest.mark.parametrize("name", ["ppocore.ppocore", "ppocore.tests", "ppocore.benchmarks", "ppocore.examples"])
+def test_a_checkout_gives_backends_and_envs_and_nothing_else(name, tmp_path):
+    found = python(
+        "import json, importlib.util, ppocore.backends.numpy_backend, ppocore.envs\n"
+        f"print(json.dumps(importlib.util.find_spec({name!r}) is not None))",
+        cwd=tmp_path,
+    )
+    assert found is False
+
+
+@pytest.mark.parametrize(
+    "name", ["advantages", "networks", "spaces", "files", "distributions", "training", "normalize"]
+)
+def test_a_package_of_arrays_is_imported_without_gymnasium(name, tmp_path):
+    heavy = python(
+        "import json, sys\n"
+        f"import ppocore.{name}\n"
+        "names = 'torch paddle jax gymnasium hypothesis tqdm safetensors scipy'.split()\n"
+        "print(json.dumps([name for name in names if name in sys.modules]))",
+        cwd=tmp_path,
+    )
+    assert heavy == []

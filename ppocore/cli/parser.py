@@ -13,7 +13,7 @@ from ppocore.cli.commands import FAILED
 from ppocore.cli.settings import WRONG_USE, Parser, add_settings, whole_number
 from ppocore.config import PPOConfig
 from ppocore.errors import RunError, RunWarning, UsageError
-from ppocore.files.version import VERSION
+from ppocore.files.version import __version__
 from ppocore.training.runtime import Runtime
 
 
@@ -56,7 +56,7 @@ def _plainly(command: str, otherwise: Any) -> Any:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="ppocore", description="Proximal policy optimization; the backend plugs in.")
-    parser.add_argument("--version", action="version", version=f"ppocore {VERSION}")
+    parser.add_argument("--version", action="version", version=f"ppocore {__version__}")
     subcommands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     train = subcommands.add_parser(

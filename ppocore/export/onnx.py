@@ -28,7 +28,7 @@ from ppocore.export.graph import Graph
 from ppocore.export.inputs import input_name, input_of
 from ppocore.export.verify import check
 from ppocore.files import write_atomically
-from ppocore.files.version import VERSION
+from ppocore.files.version import __version__
 from ppocore.policy import Policy
 from ppocore.spaces import BoxAction
 
@@ -94,7 +94,7 @@ def _model(policy: Policy, with_mask: bool) -> bytes:
     action = graph.reshape(_action(graph, policy, masked), (-1, *space.shape))
     graph.output("action", action, space.dtype, space.shape)
     graph.output("parameters", parameters, np.float64, (policy.spec.distribution().parameter_size,))
-    return graph.encode("ppocore", VERSION, f"a {policy.spec.action_kind} policy", OPSET, IR_VERSION)
+    return graph.encode("ppocore", __version__, f"a {policy.spec.action_kind} policy", OPSET, IR_VERSION)
 
 
 def _observations(graph: Graph, policy: Policy) -> str:

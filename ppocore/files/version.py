@@ -1,3 +1,3 @@
 """The version that files are stamped with; the only place where it stands."""
 
-VERSION = "0.1.0"
+__version__ = "0.1.0"

@@ -11,7 +11,7 @@ from pathlib import Path
 from ppocore.errors import UsageError, warn
 from ppocore.files.atomic import write_atomically
 from ppocore.files.names import run_files
-from ppocore.files.version import VERSION
+from ppocore.files.version import __version__
 from ppocore.policy import POLICY_FILE, Policy
 from ppocore.runs.configuration import RunConfiguration
 from ppocore.runs.lock import HOLDER_FILE, LOCK_FILE, RunLock
@@ -97,7 +97,7 @@ class RunDirectory:
 
     def write_configuration(self, configuration: RunConfiguration) -> None:
         """Write ``config.json``: what it takes to repeat the run, and to resume it."""
-        whole = {"ppocore": VERSION, **configuration.to_dict()}
+        whole = {"ppocore": __version__, **configuration.to_dict()}
         with saying_what_cannot_be_written(self.path):
             write_atomically(self.path / CONFIGURATION_FILE, (json.dumps(whole, indent=2) + "\n").encode())
 
