@@ -1,7 +1,7 @@
-"""Normalization of advantages, observations and rewards, with statistics that never see an invalid row.
+"""Normalize advantages, observations and rewards, with statistics that ignore invalid rows.
 
-Moments are kept in float64 and merged batch by batch (Chan, Golub and LeVeque 1979), which loses no precision
-however the data was cut into batches. Variances are the population's (ddof 0).
+Moments are stored in float64 and merged batch by batch (Chan, Golub and LeVeque 1979), which loses no precision for
+any division of the data into batches. Variances are the population's (ddof 0).
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ def normalize(x: Array, valid: Array | None = None, epsilon: float = 1e-8) -> Ar
 
     ===== ============ ===========================================================
     x     any shape    numbers; NumPy, torch, paddle or JAX
-    valid shape of `x` flags; invalid elements become 0, whatever they hold
+    valid shape of ``x`` flags; invalid elements become 0, whatever they hold
     ===== ============ ===========================================================
 
-    A single element, or finite elements that are all equal, have nothing to be told apart by and become 0.
+    A single element, or finite elements that are all equal, become 0.
 
     Returns:
         The same kind of array; float32 in, float32 out; integers give float64. Computed in float64.
 
     Raises:
-        ValueError: `valid` is not shaped as `x`, or holds something other than flags.
+        ValueError: ``valid`` is not shaped as ``x``, or holds something other than flags.
     """
     framework = framework_of(x)
     array, precision = read(x, framework)
@@ -47,13 +47,13 @@ def normalize(x: Array, valid: Array | None = None, epsilon: float = 1e-8) -> Ar
 
 
 def _standardized(x: Floats, epsilon: float) -> Floats:
-    """`normalize` of numbers that are all valid; plain sums, since `mean` and `std` cost several times as much."""
+    """Normalize numbers that are all valid; plain sums, because ``mean`` and ``std`` are several times slower."""
     if x.size == 0:
         return x
     mean = np.add.reduce(x, axis=None) / x.size
     centred = x - mean
     variance = np.add.reduce(centred * centred, axis=None) / x.size
-    if variance <= (1e-12 * mean) ** 2 and _is_constant(x):  # else the rounding of the mean would be scaled up
+    if variance <= (1e-12 * mean) ** 2 and _is_constant(x):  # else the rounding error of the mean would be amplified
         return np.zeros_like(x)
     standardized: Floats = centred / (math.sqrt(variance) + epsilon)
     return standardized
@@ -62,11 +62,11 @@ def _standardized(x: Floats, epsilon: float) -> Floats:
 def explained_variance(values: Array, returns: Array, valid: Array | None = None) -> float:
     """Return ``1 - Var(returns - values) / Var(returns)`` over the valid elements.
 
-    1 is a perfect prediction, 0 as good as a constant; below 0 it is worse than a constant. It is NaN where
-    `returns` do not vary, or there are none: no variance is there to be explained.
+    1 is a perfect prediction, 0 is as good as a constant, and below 0 is worse than a constant. It is NaN if
+    ``returns`` have no variance.
 
     Raises:
-        ValueError: `returns` or `valid` is not shaped as `values`, or `valid` holds something other than flags.
+        ValueError: ``returns`` or ``valid`` is not shaped as ``values``, or ``valid`` holds something other than flags.
     """
     predicted = read(values, framework_of(values)).array.astype(np.float64)
     observed = read(returns, framework_of(returns)).array.astype(np.float64)
@@ -81,12 +81,12 @@ def explained_variance(values: Array, returns: Array, valid: Array | None = None
 
 
 def _is_constant(x: Floats) -> bool:
-    """Whether all elements are equal; their computed variance need not be exactly 0."""
+    """Tell whether all elements are equal; their computed variance need not be exactly 0."""
     return bool(x.min() == x.max())
 
 
 def _mask(valid: Array | None, shape: tuple[int, ...]) -> Bools | None:
-    """Return `valid` as bool, or None where every element is valid."""
+    """Return ``valid`` as bool, or None where every element is valid."""
     if valid is None:
         return None
     mask = _flags("valid", valid, shape)
@@ -94,13 +94,13 @@ def _mask(valid: Array | None, shape: tuple[int, ...]) -> Bools | None:
 
 
 class RunningMeanStd:
-    """Mean and population variance of all samples so far, element by element.
+    """Track the mean and the population variance of all samples, element by element.
 
-    ===== ================ ==================================================================
-    mean  `shape`, float64 0 before any sample
-    var   `shape`, float64 1 before the second sample: one sample tells nothing of the spread
-    count int              samples so far
-    ===== ================ ==================================================================
+    ===== ================== ===========================
+    mean  ``shape``, float64 0 before the first sample
+    var   ``shape``, float64 1 before the second sample
+    count int                number of samples
+    ===== ================== ===========================
     """
 
     def __init__(self, shape: tuple[int, ...] = ()) -> None:
@@ -111,11 +111,11 @@ class RunningMeanStd:
 
     @property
     def var(self) -> Floats:
-        """Population variance (ddof 0), or 1 while fewer than two samples are known."""
+        """Return the population variance (ddof 0), or 1 for fewer than two samples."""
         return self._squares / self.count if self.count > 1 else np.ones(self.shape)
 
     def update(self, x: Array, valid: Array | None = None) -> None:
-        """Take in the samples `x`, ``(N, *shape)``, whose `valid`, ``(N,)`` flags, is True.
+        """Add the samples ``x``, ``(N, *shape)``, where ``valid``, ``(N,)`` flags, is True.
 
         Raises:
             ValueError: a shape that does not match, or a flag that is neither 0 nor 1.
@@ -133,13 +133,13 @@ class RunningMeanStd:
         spread = samples - mean
         shift = mean - self.mean
         squares = np.add.reduce(np.multiply(spread, spread, out=spread), axis=0)
-        # New arrays, so that a mean or variance read earlier stays what it was.
+        # New arrays, so that a mean or variance read earlier does not change.
         self.mean = self.mean + shift * (added / total)
         self._squares = self._squares + squares + shift * shift * (self.count * added / total)
         self.count = total
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return copies of all that `load_state` needs."""
+        """Return copies of what `load_state` needs."""
         return {
             "count": np.array(self.count),
             "mean": np.array(self.mean),
@@ -147,7 +147,7 @@ class RunningMeanStd:
         }
 
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Continue from what `state` returned.
+        """Restore what `state` returned.
 
         Raises:
             ValueError: an entry is missing or has another shape.
@@ -158,14 +158,14 @@ class RunningMeanStd:
 
 
 class ObservationNormalizer:
-    """Observations brought to mean 0 and variance 1: ``(obs - mean) / sqrt(var + epsilon)``, then clipped.
+    """Normalize observations to mean 0 and variance 1: ``(obs - mean) / sqrt(var + epsilon)``, then clipped.
 
-    Calling it updates the statistics, unless `frozen`, and normalises with the updated ones.
+    A call updates the statistics, unless ``frozen``, and normalizes with the updated ones.
 
     ======= ================ ===========================================================
     shape                    of one observation; all arrays are ``(N, *shape)``
     clip    number > 0       results lie in [-clip, clip]
-    frozen  bool             set it to True to evaluate: calls then change no statistics
+    frozen  bool             set it to True to evaluate: calls then leave the statistics unchanged
     moments `RunningMeanStd` of the observations so far
     ======= ================ ===========================================================
     """
@@ -179,11 +179,11 @@ class ObservationNormalizer:
         self._scale_of: Floats | None = None
 
     def update(self, obs: Array, valid: Array | None = None) -> None:
-        """Take the valid rows of `obs` into the statistics; see `RunningMeanStd.update`."""
+        """Add the valid rows of ``obs`` to the statistics; see `RunningMeanStd.update`."""
         self.moments.update(obs, valid)
 
     def normalize(self, obs: Array, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
-        """Return `obs`, ``(N, *shape)``, normalised in float64, or written to `out` in the format that has."""
+        """Normalize ``obs``, ``(N, *shape)``, in float64, and write to ``out`` in its dtype if it is given."""
         normalized = _samples(obs, self.moments.shape) - self.moments.mean
         if self._scale_of is not self.moments._squares:  # a new array whenever the moments change
             self._scale, self._scale_of = np.sqrt(self.moments.var + self.epsilon), self.moments._squares
@@ -195,7 +195,7 @@ class ObservationNormalizer:
         return out
 
     def __call__(self, obs: Array, valid: Array | None = None) -> npt.NDArray[Any]:
-        """Update with the valid rows, unless `frozen`, and normalise; invalid rows become 0."""
+        """Update with the valid rows, unless ``frozen``, and normalize; invalid rows become 0."""
         samples = _samples(obs, self.moments.shape)
         mask = _mask(valid, samples.shape[:1])
         if not self.frozen:
@@ -210,16 +210,16 @@ class ObservationNormalizer:
         return self.moments.state()
 
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Continue from what `state` returned; see `RunningMeanStd.load_state`."""
+        """Restore what `state` returned; see `RunningMeanStd.load_state`."""
         self.moments.load_state(state)
 
 
 class RewardScaler:
-    """Rewards divided by the standard deviation of the discounted return, so that returns vary by about 1.
+    """Divide rewards by the standard deviation of the discounted return, so that returns have a variance of about 1.
 
-    Each environment has an accumulator ``G = gamma * G + r``. A call adds its rewards, takes G into the
-    statistics, divides the rewards by ``sqrt(var + epsilon)``, clips them to [-clip, clip], and then sets G to 0
-    where an episode was terminated or truncated. Invalid rows take part in none of it and get 0.
+    Each environment has an accumulator ``G = gamma * G + r``. A call adds its rewards, adds G to the statistics,
+    divides the rewards by ``sqrt(var + epsilon)``, clips them to [-clip, clip], and then sets G to 0 where an episode
+    was terminated or truncated. Invalid rows are ignored and get 0.
     """
 
     def __init__(self, num_envs: int, *, gamma: float, clip: float = 10.0, epsilon: float = 1e-8) -> None:
@@ -258,7 +258,7 @@ class RewardScaler:
         return scaled
 
     def forget(self, index: int) -> None:
-        """The episode of an environment did not go on: its accumulator begins anew."""
+        """Reset the accumulator of an environment whose episode was abandoned."""
         self._discounted[index] = 0.0
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
@@ -266,7 +266,7 @@ class RewardScaler:
         return {**self.moments.state(), "discounted": self._discounted.copy()}
 
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Continue from what `state` returned.
+        """Restore what `state` returned.
 
         Raises:
             ValueError: an entry is missing or has another shape.
@@ -277,7 +277,7 @@ class RewardScaler:
 
 
 def _samples(x: Array, shape: tuple[int, ...]) -> Floats:
-    """Return `x`, which must be ``(N, *shape)``, as float64."""
+    """Return ``x``, which must be ``(N, *shape)``, as float64."""
     array = x if type(x) is np.ndarray else read(x, framework_of(x)).array
     if array.shape[1:] != shape or array.ndim == 0:
         raise ValueError(f"expected samples of shape (N, {', '.join(map(str, shape))}), but got {array.shape}")
@@ -296,7 +296,7 @@ def _flags(name: str, x: Array, shape: tuple[int, ...]) -> Bools:
 
 
 def _clip(x: Floats, limit: float) -> None:
-    # Two ufuncs: np.clip costs more than the rest of a step on a handful of environments.
+    # Two ufuncs, because np.clip takes longer than the rest of a step for a few environments.
     np.minimum(x, limit, out=x)
     np.maximum(x, -limit, out=x)
 
