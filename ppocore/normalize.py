@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ppocore.advantages.arguments import positive, unit_interval
-from ppocore.advantages.arrays import Array, framework_of, give_back, read
-from ppocore.typing import Bools, Floats
+from ppocore.advantages.arrays import framework_of, give_back, read
+from ppocore.typing import AnyArray, Array, Bools, Floats
 
 
-def normalize(x: Array, valid: Array | None = None, epsilon: float = 1e-8) -> Array:
+def normalize(x: AnyArray, valid: AnyArray | None = None, epsilon: float = 1e-8) -> AnyArray:
     """Return ``(x - mean) / (std + epsilon)``, mean and std (ddof 0) taken over the valid elements.
 
     ===== ============ ===========================================================
@@ -59,7 +57,7 @@ def _standardized(x: Floats, epsilon: float) -> Floats:
     return standardized
 
 
-def explained_variance(values: Array, returns: Array, valid: Array | None = None) -> float:
+def explained_variance(values: AnyArray, returns: AnyArray, valid: AnyArray | None = None) -> float:
     """Return ``1 - Var(returns - values) / Var(returns)`` over the valid elements.
 
     1 is a perfect prediction, 0 is as good as a constant, and below 0 is worse than a constant. It is NaN if
@@ -85,7 +83,7 @@ def _is_constant(x: Floats) -> bool:
     return bool(x.min() == x.max())
 
 
-def _mask(valid: Array | None, shape: tuple[int, ...]) -> Bools | None:
+def _mask(valid: AnyArray | None, shape: tuple[int, ...]) -> Bools | None:
     """Return ``valid`` as bool, or None where every element is valid."""
     if valid is None:
         return None
@@ -114,7 +112,7 @@ class RunningMeanStd:
         """Return the population variance (ddof 0), or 1 for fewer than two samples."""
         return self._squares / self.count if self.count > 1 else np.ones(self.shape)
 
-    def update(self, x: Array, valid: Array | None = None) -> None:
+    def update(self, x: AnyArray, valid: AnyArray | None = None) -> None:
         """Add the samples ``x``, ``(N, *shape)``, where ``valid``, ``(N,)`` flags, is True.
 
         Raises:
@@ -138,7 +136,7 @@ class RunningMeanStd:
         self._squares = self._squares + squares + shift * shift * (self.count * added / total)
         self.count = total
 
-    def state(self) -> dict[str, npt.NDArray[Any]]:
+    def state(self) -> dict[str, Array]:
         """Return copies of what `load_state` needs."""
         return {
             "count": np.array(self.count),
@@ -146,7 +144,7 @@ class RunningMeanStd:
             "squares": np.array(self._squares),
         }
 
-    def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+    def load_state(self, state: Mapping[str, Array]) -> None:
         """Restore what `state` returned.
 
         Raises:
@@ -178,11 +176,11 @@ class ObservationNormalizer:
         self._scale: Floats  # sqrt(var + epsilon), for the moments that have these squares
         self._scale_of: Floats | None = None
 
-    def update(self, obs: Array, valid: Array | None = None) -> None:
+    def update(self, obs: AnyArray, valid: AnyArray | None = None) -> None:
         """Add the valid rows of ``obs`` to the statistics; see `RunningMeanStd.update`."""
         self.moments.update(obs, valid)
 
-    def normalize(self, obs: Array, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
+    def normalize(self, obs: AnyArray, out: Array | None = None) -> Array:
         """Normalize ``obs``, ``(N, *shape)``, in float64, and write to ``out`` in its dtype if it is given."""
         normalized = _samples(obs, self.moments.shape) - self.moments.mean
         if self._scale_of is not self.moments._squares:  # a new array whenever the moments change
@@ -194,7 +192,7 @@ class ObservationNormalizer:
         np.copyto(out, normalized)
         return out
 
-    def __call__(self, obs: Array, valid: Array | None = None) -> npt.NDArray[Any]:
+    def __call__(self, obs: AnyArray, valid: AnyArray | None = None) -> Array:
         """Update with the valid rows, unless ``frozen``, and normalize; invalid rows become 0."""
         samples = _samples(obs, self.moments.shape)
         mask = _mask(valid, samples.shape[:1])
@@ -205,11 +203,11 @@ class ObservationNormalizer:
             normalized[~mask] = 0.0
         return normalized
 
-    def state(self) -> dict[str, npt.NDArray[Any]]:
+    def state(self) -> dict[str, Array]:
         """Return copies of the statistics."""
         return self.moments.state()
 
-    def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+    def load_state(self, state: Mapping[str, Array]) -> None:
         """Restore what `state` returned; see `RunningMeanStd.load_state`."""
         self.moments.load_state(state)
 
@@ -230,8 +228,8 @@ class RewardScaler:
         self._discounted: Floats = np.zeros(num_envs)
 
     def __call__(
-        self, rewards: Array, terminated: Array, truncated: Array, valid: Array | None = None
-    ) -> npt.NDArray[Any]:
+        self, rewards: AnyArray, terminated: AnyArray, truncated: AnyArray, valid: AnyArray | None = None
+    ) -> Array:
         """Return the scaled rewards of one step, float64; every argument is ``(num_envs,)``.
 
         Raises:
@@ -261,11 +259,11 @@ class RewardScaler:
         """Reset the accumulator of an environment whose episode was abandoned."""
         self._discounted[index] = 0.0
 
-    def state(self) -> dict[str, npt.NDArray[Any]]:
+    def state(self) -> dict[str, Array]:
         """Return copies of the statistics and of every environment's accumulator."""
         return {**self.moments.state(), "discounted": self._discounted.copy()}
 
-    def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+    def load_state(self, state: Mapping[str, Array]) -> None:
         """Restore what `state` returned.
 
         Raises:
@@ -276,7 +274,7 @@ class RewardScaler:
         self._discounted = discounted
 
 
-def _samples(x: Array, shape: tuple[int, ...]) -> Floats:
+def _samples(x: AnyArray, shape: tuple[int, ...]) -> Floats:
     """Return ``x``, which must be ``(N, *shape)``, as float64."""
     array = x if type(x) is np.ndarray else read(x, framework_of(x)).array
     if array.shape[1:] != shape or array.ndim == 0:
@@ -284,7 +282,7 @@ def _samples(x: Array, shape: tuple[int, ...]) -> Floats:
     return array if array.dtype == np.float64 else array.astype(np.float64)
 
 
-def _flags(name: str, x: Array, shape: tuple[int, ...]) -> Bools:
+def _flags(name: str, x: AnyArray, shape: tuple[int, ...]) -> Bools:
     array = x if type(x) is np.ndarray else read(x, framework_of(x)).array
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}, but shape {shape} is expected")
@@ -301,7 +299,7 @@ def _clip(x: Floats, limit: float) -> None:
     np.maximum(x, -limit, out=x)
 
 
-def _entry(state: Mapping[str, npt.NDArray[Any]], name: str, shape: tuple[int, ...]) -> Floats:
+def _entry(state: Mapping[str, Array], name: str, shape: tuple[int, ...]) -> Floats:
     if name not in state:
         raise ValueError(f"the state lacks {name!r}; it has {sorted(state)}")
     entry = np.array(state[name], dtype=np.float64)
