@@ -1,4 +1,4 @@
-"""Which actions each environment allows next, read from what the environments say."""
+"""Read the masks of the actions that each environment allows next."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ KEY, METHOD = "action_mask", "action_masks"
 
 
 class MaskInInfo(gym.Wrapper[Any, Any, Any, Any]):
-    """Puts what the environment's ``action_masks()`` gives into its information, where every mask is looked for."""
+    """Put the environment's ``action_masks()`` into the info dictionary, from which all masks are read."""
 
     def reset(self, **settings: Any) -> tuple[Any, dict[str, Any]]:
-        """As the environment does."""
+        """Reset the environment and add the mask."""
         observation, info = self.env.reset(**settings)
         return observation, {**info, KEY: self._mask()}
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """As the environment does."""
+        """Step the environment and add the mask."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         return observation, reward, terminated, truncated, {**info, KEY: self._mask()}
 
@@ -35,7 +35,7 @@ class MaskInInfo(gym.Wrapper[Any, Any, Any, Any]):
 
 
 def with_mask_in_info(environment: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    """The environment, wrapped if it has a method ``action_masks``."""
+    """Wrap the environment if it has a method ``action_masks``."""
     if environment.has_wrapper_attr(METHOD) and callable(environment.get_wrapper_attr(METHOD)):
         return MaskInInfo(environment)
     return environment
@@ -48,14 +48,14 @@ else:  # mixed into vector environments
 
 
 class ReadsMasks(_VectorEnv):
-    """Mixed into a vector environment: each mask is read as it comes, before Gymnasium makes one array of them all.
+    """Read each mask before Gymnasium copies it into one array of all masks; a mixin of vector environments.
 
-    That array has the shape and the dtype of the first mask, which another would not fit or be cast to; here each is
-    (mask_size,) bool, or refused by the name of its environment.
+    Gymnasium's array has the shape and dtype of the first mask, which the others need not have. Here each mask becomes
+    (mask_size,) bool, or the error names its environment.
     """
 
     _mask_adapter: ActionAdapter | None = None
-    _within_info = False  # whether the call comes from `_add_info` itself, with a dictionary that it found there
+    _within_info = False  # whether `_add_info` is calling itself for a nested dictionary
 
     def _add_info(self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int) -> dict[str, Any]:
         if self._within_info:
@@ -85,15 +85,15 @@ def _read(mask: Any, adapter: ActionAdapter, index: int) -> Bools:
 
 
 class MaskReader:
-    """Keeps the masks of N environments for their next actions.
+    """Hold the masks of N environments for their next actions.
 
-    They are taken from ``info["action_mask"]``, else from a method ``action_masks`` of the vector environment, else
+    Masks are read from ``info["action_mask"]``, else from a method ``action_masks`` of the vector environment, else
     from those of its environments.
 
     Attributes:
-        current: (N, mask_size) bool, written anew by every step; None as long as no environment gave a mask.  An
-            environment that gives none at a step allows everything.
-        every_choice: what a mask is False for that leaves nothing, in words.
+        current: (N, mask_size) bool, overwritten by every step; None until an environment gives a mask. An environment
+            without a mask at a step allows everything.
+        every_choice: describes the choices that a mask forbids if it allows no action.
     """
 
     def __init__(self, vector: VectorEnv[Any, Any, Any], space: ActionSpace) -> None:
@@ -106,11 +106,11 @@ class MaskReader:
         self._method = _method(vector) if self._size else None
 
     def read(self, info: Mapping[str, Any], keep: Array | None = None) -> None:
-        """Take over the masks that a reset or a step gave, but of the environments in ``keep``.
+        """Read the masks of a reset or a step, except those of the environments in ``keep``.
 
         Raises:
-            FailedEnvironment: a mask of another shape, or with something else than flags in it.
-            ValueError: masks of another number of environments.
+            FailedEnvironment: a mask of another shape, or one that holds something other than flags.
+            ValueError: masks for another number of environments.
         """
         if not self._size:
             return
@@ -127,18 +127,18 @@ class MaskReader:
             raise ValueError(f"there are {len(given)} action masks for {self._count} environments")
         if self.current is None:
             self.current = np.ones((self._count, self._size), np.bool_)
-        wanted = self._all if keep is None else ~keep
+        updated = self._all if keep is None else ~keep
         if isinstance(given, np.ndarray) and given.dtype == np.bool_ and given.shape == self.current.shape:
-            np.copyto(self.current, given | ~present[:, None], where=wanted[:, None])
+            np.copyto(self.current, given | ~present[:, None], where=updated[:, None])
             return
-        for i in np.flatnonzero(wanted).tolist():
-            silent = not present[i] or given[i] is None
-            self.current[i] = True if silent else _read(given[i], self._adapter, i)
+        for i in np.flatnonzero(updated).tolist():
+            is_absent = not present[i] or given[i] is None
+            self.current[i] = True if is_absent else _read(given[i], self._adapter, i)
 
-    def without_choice(self, acting: Bools) -> int | None:
-        """The first environment that is about to act and whose mask allows nothing; None if there is none.
+    def first_without_choice(self, acting: Bools) -> int | None:
+        """Return the index of the first acting environment whose mask allows no action, or None.
 
-        Those that are not about to act are given masks that allow everything.
+        The masks of environments that do not act are set to allow everything.
         """
         if self.current is None:
             return None
@@ -148,7 +148,7 @@ class MaskReader:
 
 
 def _method(vector: VectorEnv[Any, Any, Any]) -> Callable[[], Any] | None:
-    """What gives the masks of all environments, where there is such a method."""
+    """Return the method that gives the masks of all environments, if there is one."""
     own = getattr(vector, METHOD, None)
     if callable(own):
         return own  # type: ignore[no-any-return]

@@ -1,6 +1,6 @@
-"""`VectorEnvironments` for each of Gymnasium's autoreset modes.
+"""Implement `VectorEnvironments` for each of Gymnasium's autoreset modes.
 
-The modes are described at https://gymnasium.farama.org/main/api/vector/autoreset/.
+See https://gymnasium.farama.org/main/api/vector/autoreset/.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from ppocore.envs.base import Step, episode_seed
-from ppocore.envs.replay.restoring import Restoring
+from ppocore.envs.restoring import Restoring
 from ppocore.errors import EnvironmentFault
 from ppocore.typing import Array
 
 
 class DisabledAutoreset(Restoring):
-    """Environments that are reset here, each episode with its own seed."""
+    """Reset the environments here, each episode with its own seed."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -31,7 +31,7 @@ class DisabledAutoreset(Restoring):
         if not np.count_nonzero(self._ended):
             self._check_masks()
             return Step(observations, observations, rewards, terminated, truncated, self._all_valid)
-        # The reset may write into the array that the step gave.
+        # The reset may overwrite the array that the step returned.
         np.copyto(self._successors, observations)
         observations = self._reset_ended()
         return Step(observations, self._successors, rewards, terminated, truncated, self._all_valid)
@@ -43,25 +43,25 @@ class DisabledAutoreset(Restoring):
                 seeds[index] = episode_seed(self._seed, index, self._episodes[index] + 1)
             self._begin_episode(index, at=self._steps, seed=seeds[index])
         try:
-            # Typed as one seed for all, though the vector environments of Gymnasium itself take a list.
+            # Annotated as one seed for all, but Gymnasium's own vector environments take a list.
             seed: Any = seeds if self._seeds_each else None
             with self._alarm:
                 structured, info = self._vector.reset(seed=seed, options={"reset_mask": self._ended.copy()})
             observations = self._array(structured)
             self._masks.read(info, keep=~self._ended)
         except Exception as error:
-            raise self._raised("reset", error) from error
+            raise self._fault("reset", error) from error
         self._check_observations(observations)
         self._check_masks()
         return observations
 
 
 class NextStepAutoreset(Restoring):
-    """Environments that use the step after an end to reset themselves; that step is no transition."""
+    """Wrap environments that reset themselves in the step after an end; that step is no transition."""
 
     def step(self, actions: Array) -> Step:
-        """See `VectorEnvironments.step`; rows that are not valid have reward 0 and end nothing."""
-        # What ended in the call before is reset in this one, also when a rollout ended in between.
+        """See `VectorEnvironments.step`; invalid rows have reward 0 and no end."""
+        # An episode that ended in the last call is reset in this one, also across rollouts.
         valid = self.acting
         any_reset = valid is not self._all_valid
         if any_reset:
@@ -82,10 +82,10 @@ class NextStepAutoreset(Restoring):
 
 
 class SameStepAutoreset(Restoring):
-    """Environments that reset themselves within the step that ends an episode.
+    """Wrap environments that reset themselves within the step that ends an episode.
 
-    The final observation is taken from the step's information.  An environment that returns the same array
-    every time, changed in place, overwrites it there: Gymnasium keeps a reference and no copy.
+    The final observation is read from the info dictionary. An environment that returns the same array at every step
+    overwrites it there, because Gymnasium keeps a reference and no copy.
     """
 
     def step(self, actions: Array) -> Step:
@@ -109,26 +109,26 @@ class SameStepAutoreset(Restoring):
 
     def _final_observation(self, index: int, info: dict[str, Any]) -> Any:
         final, present = info.get("final_obs"), info.get("_final_obs")
-        # One observation for each environment, or the batch that their space makes of them.
+        # A list of one observation for each environment, or a batch structured as their space.
         final = final[index] if isinstance(final, np.ndarray | list) else _row(final, index)
         if final is None or (present is not None and not present[index]):
             raise EnvironmentFault(
                 f'{self.name}: the episode of environment {index} ended without an info["final_obs"], which '
-                f"the autoreset mode SAME_STEP requires, {self._place(index, self._steps)}"
+                f"the autoreset mode SAME_STEP requires, {self._location(index, self._steps)}"
             )
-        if self._as_it_is:
+        if self._is_box:
             return final
         try:
             return self.observation_mapping.flatten_one(final)
         except ValueError as error:
             raise EnvironmentFault(
                 f'{self.name}: environment {index} gave an info["final_obs"] that is not in its space, '
-                f"{self._place(index, self._steps)}: {error}"
+                f"{self._location(index, self._steps)}: {error}"
             ) from error
 
 
 def _row(batch: Any, index: int) -> Any:
-    """One environment's part of a batch of observations, structured as their space."""
+    """Return one environment's row of a batch that is structured as their space."""
     if isinstance(batch, dict):
         return {key: _row(part, index) for key, part in batch.items()}
     if isinstance(batch, tuple):

@@ -1,4 +1,4 @@
-"""One contract over Gymnasium's three autoreset modes: a step gives its true successor in all of them."""
+"""Define one contract for Gymnasium's three autoreset modes: a step returns its true successor in all of them."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from ppocore.envs.action_masks import MaskReader
-from ppocore.envs.errors import failing_environment, sentence, unanswering
+from ppocore.envs.errors import describe, failing_environment, unresponsive_worker
 from ppocore.envs.infos import own_info
-from ppocore.envs.replay.episodes import ActionLog
+from ppocore.envs.replay import ActionLog
 from ppocore.envs.spaces import action_space, observation_mapping
-from ppocore.envs.timeout import Alarm, TookTooLong
+from ppocore.envs.timeout import Alarm, TimeLimitExceeded
 from ppocore.envs.workers import dead_worker, end_workers
 from ppocore.errors import EnvironmentFault
 from ppocore.typing import Array, Bools, Floats
 
 
 class Step(NamedTuple):
-    """What one step of N environments gave.  The next call may reuse every array: copy what is kept.
+    """Hold the result of one step of N environments; the next call may overwrite every array.
 
-    ====================  ==========  ==================================================================
-    field                 shape       meaning
-    ====================  ==========  ==================================================================
-    `observations`        `(N, *O)`   what to act on next, after any reset; `(N, size)`, flattened, where the
-                                      observation space is not a Box
-    `next_observations`   `(N, *O)`   the true successor of the step; the same object as `observations`
-                                      when nothing was reset
-    `rewards`             `(N,)`      float64
-    `terminated`          `(N,)`      bool; the episode reached a terminal state
-    `truncated`           `(N,)`      bool; the episode was cut off; may be set together with `terminated`
-    `valid`               `(N,)`      bool, read only; False where the environment ignored the action and
-                                      was only reset, so that the row is no transition
-    ====================  ==========  ==================================================================
+    ===================== ============ ==================================================================
+    field                 shape        meaning
+    ===================== ============ ==================================================================
+    ``observations``      ``(N, *O)``  what to act on next, after any reset; flattened to ``(N, size)``
+                                       where the observation space is not a Box
+    ``next_observations`` ``(N, *O)``  the true successor of the step; the same object as
+                                       ``observations`` if nothing was reset
+    ``rewards``           ``(N,)``     float64
+    ``terminated``        ``(N,)``     bool; the episode reached a terminal state
+    ``truncated``         ``(N,)``     bool; the episode was cut off; may be set together with
+                                       ``terminated``
+    ``valid``             ``(N,)``     bool, read only; False where the environment was only reset and
+                                       ignored the action, so that the row is no transition
+    ===================== ============ ==================================================================
     """
 
     observations: Array
@@ -49,26 +50,25 @@ class Step(NamedTuple):
 
 
 def episode_seed(seed: int, index: int, episode: int) -> int:
-    """The seed of episode `episode` of environment `index`, both counted from 0, in a run seeded with `seed`.
+    """Derive the seed of an episode of an environment, both counted from 0, from the seed of the run.
 
-    It depends on nothing else, and is below 2**31 because simulators keep seeds in a C int.
+    It depends on nothing else. It is below 2**31, because simulators store seeds in a C int.
     """
     sequence = np.random.SeedSequence(entropy=seed, spawn_key=(index, episode))
     return int(sequence.generate_state(1)[0]) >> 1
 
 
 class VectorEnvironments(ABC):
-    """N environments stepped together; `make_environments` makes one.
+    """Step N environments together; `make_environments` makes an instance.
 
     Attributes:
         name: the environment id, or the name of the callable or class that made the environments.
         num_envs: N.
         action_space: of one environment.
         observation_mapping: flattens its observations.
-        episode_seeds: the seed with which the current episode of each environment began; None where the
-            vector environment chose it, so that it is not known.
-        acting: `(N,)` bool, read only; False where the next step ignores its action and only resets the
-            environment.  It is the `valid` of that step.
+        episode_seeds: the seed of each environment's current episode; None where the vector environment chose it.
+        acting: ``(N,)`` bool, read only; False where the next step ignores its action and only resets the
+            environment. It is the ``valid`` of that step.
     """
 
     acting: Bools
@@ -81,27 +81,27 @@ class VectorEnvironments(ABC):
         self.episode_seeds: list[int | None] = [None] * self.num_envs
         self._vector = vector
         self._seed = seed
-        # Other vector environments take one seed for all of their episodes.
+        # Other vector environments take one seed for all their episodes.
         self._seeds_each = isinstance(vector.unwrapped, SyncVectorEnv | AsyncVectorEnv)
-        self._logging = False  # whether `_log` is to hold the actions of every step
+        self._logging = False  # whether `_log` records the actions of every step
         self._log = ActionLog()
-        self._taken: Array | None = None  # the actions of the step that is being made
+        self._last_actions: Array | None = None  # of the current step
         self._info: dict[str, Any] = {}  # of the last step
         self._timeout = timeout
         self._alarm = Alarm(timeout)
-        self._patience: float | None = None  # seconds that workers have to close; None for the default
+        self._closing_seconds: float | None = None  # for the workers to close; None for the default
         self._running = False
         self._steps = 0  # calls of `step` since `reset`
-        self._began = [0] * self.num_envs  # the value of `_steps` at which the current episode began
-        self._episodes = [0] * self.num_envs  # how many episodes came before the current one
+        self._starts = [0] * self.num_envs  # the value of `_steps` at the start of the current episode
+        self._episodes = [0] * self.num_envs  # number of episodes before the current one
         self._ended = np.zeros(self.num_envs, np.bool_)
         self._all_valid = np.ones(self.num_envs, np.bool_)
         self._all_valid.flags.writeable = False
         self.acting = self._all_valid
         self._masks = MaskReader(vector, self.action_space)
         shape = self.observation_mapping.shape
-        self._as_it_is = shape is not None  # one array of numbers, which is not flattened
-        dtype = vector.single_observation_space.dtype if self._as_it_is else np.float64
+        self._is_box = shape is not None  # whose observations are not flattened
+        dtype = vector.single_observation_space.dtype if self._is_box else np.float64
         self._successors: Array = np.zeros((self.num_envs, *(shape or (self.observation_mapping.size,))), dtype)
         self._zero_rewards = np.zeros(self.num_envs)
         is_floating = self._successors.dtype.kind == "f"
@@ -109,37 +109,37 @@ class VectorEnvironments(ABC):
 
     @property
     def action_masks(self) -> Bools | None:
-        """Which actions each environment allows next, `(N, mask_size)`; None if none has ever said so.
+        """Return the actions that each environment allows next, ``(N, mask_size)``; None before the first mask.
 
-        The next call of `step` writes to it: copy what is kept.
+        The next call of `step` overwrites the array.
         """
         return self._masks.current
 
     def reset(self) -> Array:
-        """Begins everything anew, with the first episode of every environment.
+        """Reset every environment to its first episode.
 
         Returns:
-            The observations to act on, `(N, *O)`; the next call of `step` may reuse the array.
+            The observations to act on, ``(N, *O)``; the next call of `step` may overwrite the array.
 
         Raises:
-            EnvironmentFault: an environment raised, or gave an observation of a wrong shape or not finite.
+            EnvironmentFault: an environment raised, or an observation has a wrong shape or is not finite.
         """
-        self._steps, self._taken = 0, None
+        self._steps, self._last_actions = 0, None
         self._log.clear()
-        self._began = [0] * self.num_envs
+        self._starts = [0] * self.num_envs
         self._episodes = [0] * self.num_envs
         self.acting = self._all_valid
         seeds = [episode_seed(self._seed, index, 0) for index in range(self.num_envs)]
         self.episode_seeds = [*seeds] if self._seeds_each else [None] * self.num_envs
         try:
-            # Typed as one seed for all, though the vector environments of Gymnasium itself take a list.
+            # Annotated as one seed for all, but Gymnasium's own vector environments take a list.
             seed: Any = seeds if self._seeds_each else seeds[0]
             with self._alarm:
                 structured, info = self._vector.reset(seed=seed)
             observations = self._array(structured)
             self._masks.read(info)
         except Exception as error:
-            raise self._raised("reset", error) from error
+            raise self._fault("reset", error) from error
         if observations.shape != self._successors.shape:
             raise EnvironmentFault(
                 f"{self.name} gave observations of shape {observations.shape}, expected {self._successors.shape}"
@@ -150,8 +150,8 @@ class VectorEnvironments(ABC):
         return observations
 
     def _array(self, observations: Any) -> Array:
-        """What the vector environment gave as `(N, *O)`, or flattened."""
-        return np.asarray(observations) if self._as_it_is else self.observation_mapping.flatten(observations)
+        """Convert the vector environment's observations to one array, ``(N, *O)`` or flattened."""
+        return np.asarray(observations) if self._is_box else self.observation_mapping.flatten(observations)
 
     @abstractmethod
     def state(self) -> dict[str, Array]:
@@ -159,16 +159,16 @@ class VectorEnvironments(ABC):
 
     @abstractmethod
     def restore(self, state: Mapping[str, Array], observations: Array) -> tuple[Array, dict[int, str]]:
-        """Brings every environment back to where it stood, by replaying its episode from its seed.
+        """Restore every environment by replaying its current episode from its seed.
 
-        An environment that does not come to the observation it is to come to begins its next episode instead.
+        An environment whose replay does not reproduce its observation starts its next episode instead.
 
         Args:
-            state: what `state` gave.
-            observations: those that were to be acted on then.
+            state: the result of `state`.
+            observations: the observations to act on at that time.
 
         Returns:
-            The observations to act on, and by the index of each environment that could not be brought back, why.
+            The observations to act on, and by the index of each environment that could not be restored, why.
 
         Raises:
             EnvironmentFault: a reset failed.
@@ -187,12 +187,10 @@ class VectorEnvironments(ABC):
 
     @abstractmethod
     def step(self, actions: Array) -> Step:
-        """Takes one step in every environment and resets those whose episode ended.
+        """Step every environment and reset those whose episode ended.
 
         Args:
-            actions: in the environment's own terms, and passed on as they are: `(N,)` int64 for a Discrete
-                action space (counted from its `start`), `(N, *A)` in the space's dtype for another (counted from
-                its `start`, or within its bounds), which `ppocore.spaces.actions` makes of what was sampled.
+            actions: as `ppocore.spaces.ActionAdapter` returns them; passed to the environments unchanged.
 
         Raises:
             EnvironmentFault: an environment raised, its process ended, or a reward or an observation is not
@@ -201,20 +199,20 @@ class VectorEnvironments(ABC):
         """
 
     def close(self) -> None:
-        """Closes the environments and ends their processes, whatever happened; may be called again."""
+        """Close the environments and end their processes; may be called in any state, and again."""
         self._running = False
         if self._vector.unwrapped.closed:
             return
         try:
             if isinstance(self._vector.unwrapped, AsyncVectorEnv):
-                end_workers(self._vector.unwrapped, self._patience)
+                end_workers(self._vector.unwrapped, self._closing_seconds)
             self._vector.close()
         except Exception as error:
-            # Nothing depends on it any more, and an error that led here must not be hidden behind it.
-            message = f"{self.name} failed while closing: {sentence(error)}"
+            # Nothing depends on the environments any more, and this must not hide an earlier error.
+            message = f"{self.name} failed while closing: {describe(error)}"
             warnings.warn(message, RuntimeWarning, stacklevel=2)
         finally:
-            self._vector.unwrapped.closed = True  # not every one says so itself, and a second close may fail
+            self._vector.unwrapped.closed = True  # not every vector environment sets it, and a second close may fail
 
     def __enter__(self) -> VectorEnvironments:
         return self
@@ -225,10 +223,10 @@ class VectorEnvironments(ABC):
         self.close()
 
     def _advance(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
-        """One step of the vector environment; leaves in `_ended` where an episode ended."""
+        """Step the vector environment, and set `_ended` where an episode ended."""
         if not self._running:
             raise RuntimeError(f"{self.name}: call reset() before step(); after close(), make the environments anew")
-        self._taken = actions
+        self._last_actions = actions
         if self._logging:
             self._log.append(actions)
         try:
@@ -238,69 +236,69 @@ class VectorEnvironments(ABC):
             self._masks.read(info)
             np.logical_or(terminated, truncated, out=self._ended)
         except Exception as error:
-            raise self._raised("step", error) from error
+            raise self._fault("step", error) from error
         self._steps += 1
         self._info = info
         return observations, rewards, terminated, truncated, info
 
     def _begin_episode(self, index: int, *, at: int, seed: int | None = None) -> None:
-        self._began[index] = at
+        self._starts[index] = at
         self._episodes[index] += 1
         self.episode_seeds[index] = seed
 
     def _check_observations(self, observations: Array) -> None:
-        # One dot product: zero times anything finite is zero, and zero times nan or inf is nan.
-        # `vdot`, because `dot` warns of what is about to be refused.
+        # One dot product: zero times a finite number is zero, zero times NaN or infinity is NaN.
+        # `vdot`, because `dot` warns of invalid values.
         zeros = self._zero_observations
         if zeros is not None and np.vdot(zeros, observations) != 0.0:
-            self._refuse_non_finite("observation", observations)
+            self._raise_if_non_finite("observation", observations)
 
     def _check_rewards(self, rewards: Array) -> None:
         if np.vdot(self._zero_rewards, rewards) != 0.0:
-            self._refuse_non_finite("reward", rewards)
+            self._raise_if_non_finite("reward", rewards)
 
     def _check_masks(self) -> None:
-        index = self._masks.without_choice(self.acting)
+        index = self._masks.first_without_choice(self.acting)
         if index is not None:
             raise EnvironmentFault(
                 f"{self.name}: environment {index} allows no action: its action mask is False for "
-                f"{self._masks.every_choice}, {self._place(index, self._steps)}"
+                f"{self._masks.every_choice}, {self._location(index, self._steps)}"
             )
 
-    def _refuse_non_finite(self, what: str, values: Array) -> None:
+    def _raise_if_non_finite(self, what: str, values: Array) -> None:
         where = np.argwhere(~np.isfinite(values))
         if len(where):
             index, *element = where[0].tolist()
             value = values[tuple(where[0])]
             at = f" with {value} at {element}" if element else f" {value}"
             raise EnvironmentFault(
-                f"{self.name}: environment {index} gave the {what}{at}, {self._place(index, self._steps)}"
+                f"{self.name}: environment {index} gave the {what}{at}, {self._location(index, self._steps)}"
             )
 
-    def _raised(self, call: str, error: Exception) -> EnvironmentFault:
-        """The fault to raise in place of an exception that came out of the vector environment."""
+    def _fault(self, call: str, error: Exception) -> EnvironmentFault:
+        """Return the fault to raise in place of an exception of the vector environment."""
         base = self._vector.unwrapped
-        index, message = failing_environment(self._vector, error), sentence(error)
-        if isinstance(error, TookTooLong):
-            self._patience = 1.0  # what did not answer will hardly close
+        index, message = failing_environment(self._vector, error), describe(error)
+        if isinstance(error, TimeLimitExceeded):
+            self._closing_seconds = 1.0  # an unresponsive worker will hardly close
             message = f"it took longer than env_timeout={self._timeout:g} seconds"
-            index = unanswering(base) if isinstance(base, AsyncVectorEnv) else index
+            index = unresponsive_worker(base) if isinstance(base, AsyncVectorEnv) else index
         if index is None and isinstance(base, AsyncVectorEnv) and isinstance(error, EOFError | OSError):
             death = dead_worker(base)
             if death is not None:
                 index, message = death[0], f"its worker process ended (exit code {death[1]})"
-        # A step that raised was not counted.
+        # A step that raised is not in the count.
         steps = self._steps + (call == "step")
         if index is None:
             return EnvironmentFault(f"{self.name} failed in {call} (step {steps} since the reset): {message}")
         return EnvironmentFault(
-            f"{self.name}: environment {index} failed in {call}, {self._place(index, steps)}: {message}"
+            f"{self.name}: environment {index} failed in {call}, {self._location(index, steps)}: {message}"
         )
 
-    def _place(self, index: int, steps: int) -> str:
+    def _location(self, index: int, steps: int) -> str:
         seed = self.episode_seeds[index]
-        action = "" if self._taken is None else f"; last action {np.asarray(self._taken[index]).tolist()}"
+        action = "" if self._last_actions is None else f"; last action {np.asarray(self._last_actions[index]).tolist()}"
         return (
-            f"step {steps - self._began[index]} of its episode {self._episodes[index]} "
+            f"step {steps - self._starts[index]} of its episode {self._episodes[index]} "
             f"(step {steps} since the reset; episode seed {'unknown' if seed is None else seed}{action})"
         )

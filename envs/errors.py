@@ -1,4 +1,4 @@
-"""What one of many environments did wrong, on its way to the fault that names it."""
+"""Find the environment that caused an error."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from gymnasium.vector import AsyncVectorEnv, VectorEnv
 
 
 class FailedEnvironment(Exception):
-    """What environment `index` did wrong; the cause holds a worker process's traceback, where there was one."""
+    """Report an error of environment ``index``; its cause holds the traceback of a worker process, if any."""
 
     def __init__(self, index: int, message: str) -> None:
         super().__init__(message)
         self.index = index
 
 
-def sentence(error: Exception) -> str:
-    """What an exception says, in one line."""
+def describe(error: Exception) -> str:
+    """Return the message of an exception, with its type if it is not ours."""
     return str(error) if isinstance(error, FailedEnvironment) else f"{type(error).__name__}: {error}"
 
 
 def failing_environment(vector: VectorEnv[Any, Any, Any], error: Exception) -> int | None:
-    """The index of the environment that raised, where it can be told."""
+    """Return the index of the environment that raised, or None if it is not known."""
     if isinstance(error, FailedEnvironment):
         return error.index
     base = vector.unwrapped
     for index, pipe in enumerate(getattr(base, "parent_pipes", ())):
-        if pipe is None:  # how AsyncVectorEnv marks the worker whose exception it passes on
+        if pipe is None:  # AsyncVectorEnv's mark of the worker whose exception it raises
             return index
-    # SyncVectorEnv calls its environments one by one: look for the one whose method is in the traceback.
+    # SyncVectorEnv calls its environments in turn: find the one whose method is in the traceback.
     environments = getattr(base, "envs", ())
     trace = error.__traceback__
     while trace is not None:
@@ -41,8 +41,8 @@ def failing_environment(vector: VectorEnv[Any, Any, Any], error: Exception) -> i
     return None
 
 
-def unanswering(vector: AsyncVectorEnv[Any, Any]) -> int | None:
-    """The index of the first worker that has not answered; None if all have."""
+def unresponsive_worker(vector: AsyncVectorEnv[Any, Any]) -> int | None:
+    """Return the index of the first worker that has not answered, or None."""
     for index, pipe in enumerate(vector.parent_pipes):
         with suppress(OSError, AttributeError):
             if not pipe.poll(0):

@@ -1,4 +1,4 @@
-"""Finding an environment id in Gymnasium's registry, and saying what was meant when it is not there."""
+"""Find an environment id in Gymnasium's registry, or suggest the ids that may be meant."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ppocore.errors import UsageError
 
 
 def find_spec(environment_id: str) -> tuple[str, EnvSpec]:
-    """The full name and the registered specification of an environment id.
+    """Return the full name and the registered specification of an environment id.
 
-    `environment_id` is `[module:][namespace/]name[-vN]`: a module is imported first, for what it registers,
-    and without a version the newest is taken.  An old version is used as asked, with a warning.
+    ``environment_id`` is ``[module:][namespace/]name[-vN]``. A module is imported first, because it may register
+    environments. Without a version the newest is used; an old version gives a warning.
 
     Raises:
-        UsageError: the module cannot be imported, or nothing is registered under the id; close matches are
-            named.
+        UsageError: the module cannot be imported, or nothing is registered under the id; the message names close
+            matches.
     """
     module, colon, local_id = environment_id.rpartition(":")
     if module:
@@ -49,7 +49,7 @@ def _unversioned(environment_id: str) -> str:
 
 
 def _versions(environment_id: str) -> list[EnvSpec]:
-    """What is registered under the id's namespace and name, the newest last."""
+    """Return the specifications with the id's namespace and name, the newest last."""
     wanted = _unversioned(environment_id)
     specs = [spec for spec in gym.registry.values() if _unversioned(spec.id) == wanted]
     return sorted(specs, key=lambda spec: -1 if spec.version is None else spec.version)
@@ -59,7 +59,7 @@ def _advice(environment_id: str) -> str:
     def name(other_id: str) -> str:
         return _unversioned(other_id).rpartition("/")[2].lower()
 
-    # The right name with another version, namespace or case comes first, the newest before the older ones.
+    # The same name with another version, namespace or case comes first, the newest before older ones.
     same_name = [spec for spec in gym.registry.values() if name(spec.id) == name(environment_id)]
     same_name.sort(key=lambda spec: -1 if spec.version is None else spec.version, reverse=True)
     by_name = {spec.id.lower(): spec.id for spec in gym.registry.values()}

@@ -1,4 +1,4 @@
-"""Making the environments of a run from an id, a callable or a vector environment."""
+"""Make the environments of a run from an id, a callable or a vector environment."""
 
 from __future__ import annotations
 
@@ -38,25 +38,23 @@ def make_environments(
     env_kwargs: Mapping[str, Any] | None = None,
     timeout: float | None = None,
 ) -> VectorEnvironments:
-    """N environments under one contract; close them, or use them as a context manager.
+    """Make N environments under one contract; close them, or use them as a context manager.
 
     Args:
-        env: an environment id (`"CartPole-v1"`, `"package:Name-v0"`), a callable that makes one environment
-            (a class, a function), or a `gymnasium.vector.VectorEnv`, whose autoreset mode is honoured and
-            which is closed with the result.
-        num_envs: N; that of the vector environment where one is given.
-        seed: the run's seed, not negative.  Every episode's seed derives from it (`episode_seed`); a vector
-            environment that resets itself is seeded once.
-        vectorization: "sync" steps the environments one after the other in this process; "async" gives each
-            its own process; "vector" takes the vectorized implementation registered under the id.  Not used
-            for a `VectorEnv`.
-        env_kwargs: passed on to the environment's constructor.
-        timeout: seconds that a step or a reset of all environments may take; None for any time.
+        env: an environment id (``"CartPole-v1"``, ``"package:Name-v0"``), a callable that makes one environment (a
+            class, a function), or a `gymnasium.vector.VectorEnv`, which is closed with the result.
+        num_envs: N; that of the vector environment if one is given.
+        seed: the run's seed, at least 0. Every episode's seed derives from it (`episode_seed`); a vector environment
+            that resets itself is seeded once.
+        vectorization: ``"sync"`` steps the environments in turn in this process; ``"async"`` gives each its own
+            process; ``"vector"`` uses the vectorized implementation registered under the id. Ignored for a
+            ``VectorEnv``.
+        env_kwargs: arguments of the environment's constructor.
+        timeout: seconds that a step or a reset of all environments may take; None for no limit.
 
     Raises:
-        UsageError: whatever of the above cannot be run, an unknown id, a package that is not installed, an
-            environment whose constructor raises, an unsupported space, a `VectorEnv` that does not say its
-            autoreset mode.
+        UsageError: an argument that cannot be used, an unknown id, a package that is not installed, an environment
+            whose constructor raises, an unsupported space, or a ``VectorEnv`` without an autoreset mode.
     """
     if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
         raise UsageError(f"num_envs is {num_envs!r}, expected a positive integer")
@@ -70,17 +68,17 @@ def make_environments(
             raise UsageError("env_kwargs cannot be passed to a vector environment that is already built")
         if env.num_envs != num_envs:
             raise UsageError(f"num_envs is {num_envs}, but the vector environment holds {env.num_envs}")
-        return _under_contract(env, _name_of_vector(env), int(seed), timeout)
+        return _wrap(env, _name_of_vector(env), int(seed), timeout)
 
     name, vector = _build(env, int(num_envs), vectorization, kwargs)
     try:
-        return _under_contract(vector, name, int(seed), timeout)
+        return _wrap(vector, name, int(seed), timeout)
     except BaseException:
         vector.close()
         raise
 
 
-def _under_contract(vector: Vector, name: str, seed: int, timeout: float | None) -> VectorEnvironments:
+def _wrap(vector: Vector, name: str, seed: int, timeout: float | None) -> VectorEnvironments:
     observation_mapping(vector.single_observation_space)  # these refuse what is not supported
     action_space(vector.single_action_space)
     return BY_MODE[_autoreset_mode(vector, name)](vector, name=name, seed=seed, timeout=timeout)
@@ -105,8 +103,8 @@ def _build(env: object, num_envs: int, vectorization: str, kwargs: dict[str, Any
     if isinstance(env, str):
         name, spec = find_spec(env)
         if vectorization == "vector":
-            return name, _making(name, functools.partial(_vector_entry_point, name, spec, num_envs, kwargs))
-        # The specification rather than the id: a worker process may not have registered the id.
+            return name, _call_maker(name, functools.partial(_vector_entry_point, name, spec, num_envs, kwargs))
+        # The specification and not the id: a worker process may not have registered the id.
         make = functools.partial(gym.make, spec, disable_env_checker=True, **kwargs)
     else:
         if isinstance(env, gym.Env) or not callable(env):
@@ -119,12 +117,12 @@ def _build(env: object, num_envs: int, vectorization: str, kwargs: dict[str, Any
         maker = _CheckedMaker(env, kwargs)
         make = maker
         name = maker.name
-    vector = _making(name, functools.partial(_several, [make] * num_envs, vectorization))
+    vector = _call_maker(name, functools.partial(_make_vector, [make] * num_envs, vectorization))
     return (maker.name if maker is not None else name), vector
 
 
-def _several(makers: list[Callable[[], Environment]], vectorization: str) -> Vector:
-    makers = [functools.partial(_made, make) for make in makers]
+def _make_vector(makers: list[Callable[[], Environment]], vectorization: str) -> Vector:
+    makers = [functools.partial(_make_one, make) for make in makers]
     if vectorization == "async":
         return WorkerVectorEnv(makers)
     vector = LeanSyncVectorEnv(makers)
@@ -134,11 +132,11 @@ def _several(makers: list[Callable[[], Environment]], vectorization: str) -> Vec
     return vector
 
 
-def _made(make: Callable[[], Environment]) -> Environment:
+def _make_one(make: Callable[[], Environment]) -> Environment:
     return with_mask_in_info(make())
 
 
-def _making(name: str, make: Callable[[], Vector]) -> Vector:
+def _call_maker(name: str, make: Callable[[], Vector]) -> Vector:
     try:
         return make()
     except UsageError:
@@ -160,7 +158,7 @@ def _vector_entry_point(name: str, spec: EnvSpec, num_envs: int, kwargs: dict[st
 
 
 class _CheckedMaker:
-    """Calls what the user gave to make an environment, and refuses what is none."""
+    """Call the user's callable, and refuse a result that is not an environment."""
 
     def __init__(self, make: Callable[..., Any], kwargs: dict[str, Any]) -> None:
         self.name = _name_of_callable(make)

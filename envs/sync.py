@@ -1,4 +1,4 @@
-"""Gymnasium's synchronous vector environment, with a step that costs little more than its environments'."""
+"""Step environments in turn, with little overhead beyond their own steps."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ else:  # generic only since Gymnasium 1.4
 
 
 class LeanSyncVectorEnv(ReadsMasks, _SyncVectorEnv):
-    """`SyncVectorEnv` without autoreset or copies; lean for observations that are one array.
+    """Extend `SyncVectorEnv`: no autoreset, no copies, and a fast step for observations that are one array.
 
-    Making a batch of observations, copying the results and merging empty information took a quarter of
-    Gymnasium's own step on CartPole (docs/performance.md); here each result is written to its place as it comes.
-    The arrays that a call gives are valid until the next.
+    Batching observations, copying results and merging empty info dictionaries took a quarter of Gymnasium's step on
+    CartPole (docs/performance.md); here each result is written directly to its row. The next call overwrites the
+    arrays.
     """
 
     def __init__(self, makers: Sequence[Callable[[], gym.Env[Any, Any]]]) -> None:
@@ -31,7 +31,7 @@ class LeanSyncVectorEnv(ReadsMasks, _SyncVectorEnv):
         self._one_array = isinstance(self._observations, np.ndarray)
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """One step of every environment, in turn."""
+        """Step every environment in turn."""
         if not self._one_array:
             return super().step(actions)
         observations: Any = self._observations
@@ -40,11 +40,11 @@ class LeanSyncVectorEnv(ReadsMasks, _SyncVectorEnv):
         infos: dict[str, Any] = {}
         for i, (environment, action) in enumerate(zip(self.envs, actions, strict=True)):
             observation, rewards[i], terminations[i], truncations[i], info = environment.step(action)
-            if np.shape(observation) != shape:  # which an assignment would stretch to fit if it could
+            if np.shape(observation) != shape:  # an assignment would broadcast it
                 found = np.shape(observation)
                 raise FailedEnvironment(i, f"it gave an observation of shape {found}, expected {shape}")
-            observations[i] = self._env_obs[i] = observation  # `reset` of some puts all of `_env_obs` together
+            observations[i] = self._env_obs[i] = observation  # a partial `reset` batches all of `_env_obs`
             if info:
                 infos = self._add_info(infos, info, i)
-        # Copies, because `reset` clears the flags of what it resets in place.
+        # Copies, because `reset` clears the flags in place.
         return observations, rewards, terminations.copy(), truncations.copy(), infos

@@ -1,4 +1,4 @@
-"""A limit to how long a call may take."""
+"""Limit the time of a call."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 from ppocore.errors import UsageError
 
 
-class TookTooLong(Exception):
-    """The call took longer than it may."""
+class TimeLimitExceeded(Exception):
+    """Report a call that exceeded its time limit."""
 
 
 class Alarm:
-    """A context in which `TookTooLong` is raised after ``seconds``; does nothing if they are None.
+    """Raise `TimeLimitExceeded` in the context after ``seconds``, if they are not None.
 
-    It interrupts whatever the main thread executes or waits for, but not the inside of a library in C.
+    It interrupts what the main thread executes or waits for, but not a call into a C library.
 
     Raises:
-        UsageError: no signals on this system or in this thread.
+        UsageError: there are no signals on this system or in this thread.
     """
 
     def __init__(self, seconds: float | None) -> None:
@@ -32,7 +32,7 @@ class Alarm:
 
     def __enter__(self) -> None:
         if self._seconds is not None:
-            self._before: Any = signal.signal(signal.SIGALRM, _ring)
+            self._before: Any = signal.signal(signal.SIGALRM, _raise_time_limit)
             signal.setitimer(signal.ITIMER_REAL, self._seconds)
 
     def __exit__(
@@ -43,5 +43,5 @@ class Alarm:
             signal.signal(signal.SIGALRM, self._before)
 
 
-def _ring(number: int, frame: Any) -> None:
-    raise TookTooLong
+def _raise_time_limit(number: int, frame: Any) -> None:
+    raise TimeLimitExceeded

@@ -1,4 +1,4 @@
-"""Gymnasium's asynchronous vector environment, sure to end its processes and to report their errors."""
+"""Step environments in worker processes, which always end and whose errors are always reported."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gymnasium.vector.async_vector_env import _async_worker
 
 from ppocore.envs.action_masks import ReadsMasks
 from ppocore.envs.errors import FailedEnvironment
-from ppocore.envs.replay.replaying import Replaying
+from ppocore.envs.replay import Replaying
 
 CLOSING_SECONDS = 10.0
-"""How long the workers have to close their environments before they are terminated."""
+"""Time for the workers to close their environments before they are terminated."""
 
 
 class WorkerTraceback(Exception):
-    """The traceback of a worker process, as text."""
+    """Hold the traceback of a worker process as text."""
 
     def __str__(self) -> str:
         return f"in the worker process:\n{self.args[0]}"
@@ -34,13 +34,13 @@ else:  # generic only since Gymnasium 1.4
 
 
 def _quiet_worker(*arguments: Any) -> None:
-    """Gymnasium's own, which ends without a traceback where the process that it worked for was killed."""
+    """Run Gymnasium's worker, without a traceback if the parent process was killed."""
     with suppress(BrokenPipeError, ConnectionResetError):
         _async_worker(*arguments)
 
 
 class _ReplayingMaker:
-    """Makes the environment of worker `index`."""
+    """Make the environment of worker ``index``."""
 
     def __init__(self, make: Callable[[], gym.Env[Any, Any]], index: int) -> None:
         self._make, self._index = make, index
@@ -50,10 +50,10 @@ class _ReplayingMaker:
 
 
 class WorkerVectorEnv(ReadsMasks, _AsyncVectorEnv):
-    """`AsyncVectorEnv` without autoreset, whose arrays are views of the memory shared with the workers.
+    """Extend `AsyncVectorEnv`: no autoreset, and arrays that are views of the memory shared with the workers.
 
-    Gymnasium's own waits without limit for an exception that could not be sent, cannot be closed once a
-    worker is dead, and keeps its processes when the constructor fails.
+    Gymnasium's class waits forever for an exception that could not be pickled, cannot be closed after a worker died,
+    and leaves its processes running if the constructor fails.
     """
 
     def __init__(self, makers: Sequence[Callable[[], gym.Env[Any, Any]]]) -> None:
@@ -69,7 +69,7 @@ class WorkerVectorEnv(ReadsMasks, _AsyncVectorEnv):
         failed = [index for index, success in enumerate(successes) if not success]
         if not failed:
             return
-        # An exception is pickled on its way here; one that cannot be never arrives.
+        # An exception that cannot be pickled never arrives.
         reports: dict[int, tuple[str, str]] = {}
         for _ in failed:
             with suppress(Exception):
@@ -80,20 +80,19 @@ class WorkerVectorEnv(ReadsMasks, _AsyncVectorEnv):
         raise FailedEnvironment(index, message) from (WorkerTraceback(trace) if trace else None)
 
     def close_extras(self, timeout: float | None = None, terminate: bool = False) -> None:
-        """See `end_workers`; `timeout` in seconds, and none at all with `terminate`."""
+        """See `end_workers`; ``timeout`` is in seconds, and 0 with ``terminate``."""
         seconds = CLOSING_SECONDS if timeout is None else timeout
         end_workers(self, 0.0 if terminate else seconds)
 
 
 def end_workers(vector: AsyncVectorEnv[Any, Any], seconds: float | None = None) -> None:
-    """Lets every worker close its environment and ends those that did not within `seconds`.
+    """Let every worker close its environment, and terminate those that did not within ``seconds``.
 
-    Unlike `AsyncVectorEnv.close`, it does not depend on a worker being alive, answering, or having been waited
-    for in an interrupted step.
+    Unlike `AsyncVectorEnv.close`, it works after a worker died, stopped answering, or was interrupted in a step.
     """
     deadline = time.monotonic() + (CLOSING_SECONDS if seconds is None else seconds)
     for pipe in vector.parent_pipes:
-        with suppress(OSError, AttributeError):  # closed, or None after an exception: that worker is gone
+        with suppress(OSError, AttributeError):  # closed, or None after an exception: that worker has ended
             pipe.send(("close", None))
     for process in vector.processes:
         process.join(max(0.0, deadline - time.monotonic()))
@@ -111,7 +110,7 @@ def end_workers(vector: AsyncVectorEnv[Any, Any], seconds: float | None = None) 
 
 
 def dead_worker(vector: AsyncVectorEnv[Any, Any]) -> tuple[int, int | None] | None:
-    """The index and exit code of a worker that has died, waiting a moment for one that is about to."""
+    """Return the index and the exit code of a worker that died or dies within a second, or None."""
     sentinels = [process.sentinel for process in vector.processes]
     ended = multiprocessing.connection.wait(sentinels, timeout=1.0)
     for index, process in enumerate(vector.processes):

@@ -1,4 +1,4 @@
-"""How good a policy is: whole episodes on environments of their own, normalizers frozen."""
+"""Evaluate a policy on whole episodes, with frozen normalizers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ppocore.policy import Policy
 
 
 class EvaluationResult(NamedTuple):
-    """Returns of the episodes, in an order that depends on the seed alone."""
+    """Hold the returns of the episodes, in an order that depends on the seed alone."""
 
     env: str
     episode_returns: list[float]
     episode_lengths: list[int]
 
     def summary(self) -> dict[str, Any]:
-        """The result in one JSON object, as ``ppocore evaluate --json`` prints it."""
+        """Summarize the result in one JSON object, as ``ppocore evaluate --json`` prints it."""
         returns = np.array(self.episode_returns)
         return {
             "env": self.env,
@@ -44,19 +44,19 @@ def evaluate(
 ) -> EvaluationResult:
     """Run a policy for a number of whole episodes.
 
-    Each of several environments side by side runs its share of the episodes, fixed beforehand: taking the first
-    to finish would favour short ones.  Seeds are drawn from another stream than training's.
+    Each of several environments runs a fixed share of the episodes, because taking the first to finish would favor
+    short ones. Episodes have other seeds than in training.
 
     Args:
-        policy: what acts; its normalizer's statistics do not change.
+        policy: the policy; its normalizer's statistics do not change.
         env: an environment's id, or a callable that makes one.
-        episodes: how many.
-        seed: of the environments, and of the actions if they are sampled.
-        deterministic: the most probable actions instead of sampled ones.
-        env_kwargs: arguments for making the environment.
+        episodes: number of episodes.
+        seed: seed of the environments, and of the actions if they are sampled.
+        deterministic: whether to take the mode of the distribution instead of samples.
+        env_kwargs: arguments of the environment's constructor.
 
     Raises:
-        UsageError: no such environment, no episodes, or spaces that are not the policy's.
+        UsageError: no such environment, no episodes, or spaces other than the policy's.
         EnvironmentFault: the environment failed.
     """
     if episodes < 1:
@@ -104,4 +104,4 @@ def _check_same_spaces(policy: Policy, environments: VectorEnvironments) -> None
 
 
 _EVALUATION_SEEDS = 1 << 32
-"""Added to the seed, so that no evaluation meets an episode that training has met."""
+"""Offset of the seed, so that no episode of an evaluation is one of training."""

@@ -1,38 +1,36 @@
-"""Normalization of advantages, observations and rewards, with statistics that never see an invalid row.
+"""Normalize advantages, observations and rewards, with statistics that ignore invalid rows.
 
-Moments are kept in float64 and merged batch by batch (Chan, Golub and LeVeque 1979), which loses no precision
-however the data was cut into batches. Variances are the population's (ddof 0).
+Moments are stored in float64 and merged batch by batch (Chan, Golub and LeVeque 1979), which loses no precision for
+any division of the data into batches. Variances are the population's (ddof 0).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ppocore.advantages.arguments import positive, unit_interval
-from ppocore.advantages.arrays import Array, framework_of, give_back, read
-from ppocore.typing import Bools, Floats
+from ppocore.advantages.arrays import framework_of, give_back, read
+from ppocore.typing import AnyArray, Array, Bools, Floats
 
 
-def normalize(x: Array, valid: Array | None = None, epsilon: float = 1e-8) -> Array:
+def normalize(x: AnyArray, valid: AnyArray | None = None, epsilon: float = 1e-8) -> AnyArray:
     """Return ``(x - mean) / (std + epsilon)``, mean and std (ddof 0) taken over the valid elements.
 
     ===== ============ ===========================================================
     x     any shape    numbers; NumPy, torch, paddle or JAX
-    valid shape of `x` flags; invalid elements become 0, whatever they hold
+    valid shape of ``x`` flags; invalid elements become 0, whatever they hold
     ===== ============ ===========================================================
 
-    A single element, or finite elements that are all equal, have nothing to be told apart by and become 0.
+    A single element, or finite elements that are all equal, become 0.
 
     Returns:
         The same kind of array; float32 in, float32 out; integers give float64. Computed in float64.
 
     Raises:
-        ValueError: `valid` is not shaped as `x`, or holds something other than flags.
+        ValueError: ``valid`` is not shaped as ``x``, or holds something other than flags.
     """
     framework = framework_of(x)
     array, precision = read(x, framework)
@@ -47,26 +45,26 @@ def normalize(x: Array, valid: Array | None = None, epsilon: float = 1e-8) -> Ar
 
 
 def _standardized(x: Floats, epsilon: float) -> Floats:
-    """`normalize` of numbers that are all valid; plain sums, since `mean` and `std` cost several times as much."""
+    """Normalize numbers that are all valid; plain sums, because ``mean`` and ``std`` are several times slower."""
     if x.size == 0:
         return x
     mean = np.add.reduce(x, axis=None) / x.size
     centred = x - mean
     variance = np.add.reduce(centred * centred, axis=None) / x.size
-    if variance <= (1e-12 * mean) ** 2 and _is_constant(x):  # else the rounding of the mean would be scaled up
+    if variance <= (1e-12 * mean) ** 2 and _is_constant(x):  # else the rounding error of the mean would be amplified
         return np.zeros_like(x)
     standardized: Floats = centred / (math.sqrt(variance) + epsilon)
     return standardized
 
 
-def explained_variance(values: Array, returns: Array, valid: Array | None = None) -> float:
+def explained_variance(values: AnyArray, returns: AnyArray, valid: AnyArray | None = None) -> float:
     """Return ``1 - Var(returns - values) / Var(returns)`` over the valid elements.
 
-    1 is a perfect prediction, 0 as good as a constant; below 0 it is worse than a constant. It is NaN where
-    `returns` do not vary, or there are none: no variance is there to be explained.
+    1 is a perfect prediction, 0 is as good as a constant, and below 0 is worse than a constant. It is NaN if
+    ``returns`` have no variance.
 
     Raises:
-        ValueError: `returns` or `valid` is not shaped as `values`, or `valid` holds something other than flags.
+        ValueError: ``returns`` or ``valid`` is not shaped as ``values``, or ``valid`` holds something other than flags.
     """
     predicted = read(values, framework_of(values)).array.astype(np.float64)
     observed = read(returns, framework_of(returns)).array.astype(np.float64)
@@ -81,12 +79,12 @@ def explained_variance(values: Array, returns: Array, valid: Array | None = None
 
 
 def _is_constant(x: Floats) -> bool:
-    """Whether all elements are equal; their computed variance need not be exactly 0."""
+    """Tell whether all elements are equal; their computed variance need not be exactly 0."""
     return bool(x.min() == x.max())
 
 
-def _mask(valid: Array | None, shape: tuple[int, ...]) -> Bools | None:
-    """Return `valid` as bool, or None where every element is valid."""
+def _mask(valid: AnyArray | None, shape: tuple[int, ...]) -> Bools | None:
+    """Return ``valid`` as bool, or None where every element is valid."""
     if valid is None:
         return None
     mask = _flags("valid", valid, shape)
@@ -94,13 +92,13 @@ def _mask(valid: Array | None, shape: tuple[int, ...]) -> Bools | None:
 
 
 class RunningMeanStd:
-    """Mean and population variance of all samples so far, element by element.
+    """Track the mean and the population variance of all samples, element by element.
 
-    ===== ================ ==================================================================
-    mean  `shape`, float64 0 before any sample
-    var   `shape`, float64 1 before the second sample: one sample tells nothing of the spread
-    count int              samples so far
-    ===== ================ ==================================================================
+    ===== ================== ===========================
+    mean  ``shape``, float64 0 before the first sample
+    var   ``shape``, float64 1 before the second sample
+    count int                number of samples
+    ===== ================== ===========================
     """
 
     def __init__(self, shape: tuple[int, ...] = ()) -> None:
@@ -111,11 +109,11 @@ class RunningMeanStd:
 
     @property
     def var(self) -> Floats:
-        """Population variance (ddof 0), or 1 while fewer than two samples are known."""
+        """Return the population variance (ddof 0), or 1 for fewer than two samples."""
         return self._squares / self.count if self.count > 1 else np.ones(self.shape)
 
-    def update(self, x: Array, valid: Array | None = None) -> None:
-        """Take in the samples `x`, ``(N, *shape)``, whose `valid`, ``(N,)`` flags, is True.
+    def update(self, x: AnyArray, valid: AnyArray | None = None) -> None:
+        """Add the samples ``x``, ``(N, *shape)``, where ``valid``, ``(N,)`` flags, is True.
 
         Raises:
             ValueError: a shape that does not match, or a flag that is neither 0 nor 1.
@@ -133,21 +131,21 @@ class RunningMeanStd:
         spread = samples - mean
         shift = mean - self.mean
         squares = np.add.reduce(np.multiply(spread, spread, out=spread), axis=0)
-        # New arrays, so that a mean or variance read earlier stays what it was.
+        # New arrays, so that a mean or variance read earlier does not change.
         self.mean = self.mean + shift * (added / total)
         self._squares = self._squares + squares + shift * shift * (self.count * added / total)
         self.count = total
 
-    def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return copies of all that `load_state` needs."""
+    def state(self) -> dict[str, Array]:
+        """Return copies of what `load_state` needs."""
         return {
             "count": np.array(self.count),
             "mean": np.array(self.mean),
             "squares": np.array(self._squares),
         }
 
-    def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Continue from what `state` returned.
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """Restore what `state` returned.
 
         Raises:
             ValueError: an entry is missing or has another shape.
@@ -158,14 +156,14 @@ class RunningMeanStd:
 
 
 class ObservationNormalizer:
-    """Observations brought to mean 0 and variance 1: ``(obs - mean) / sqrt(var + epsilon)``, then clipped.
+    """Normalize observations to mean 0 and variance 1: ``(obs - mean) / sqrt(var + epsilon)``, then clipped.
 
-    Calling it updates the statistics, unless `frozen`, and normalises with the updated ones.
+    A call updates the statistics, unless ``frozen``, and normalizes with the updated ones.
 
     ======= ================ ===========================================================
     shape                    of one observation; all arrays are ``(N, *shape)``
     clip    number > 0       results lie in [-clip, clip]
-    frozen  bool             set it to True to evaluate: calls then change no statistics
+    frozen  bool             set it to True to evaluate: calls then leave the statistics unchanged
     moments `RunningMeanStd` of the observations so far
     ======= ================ ===========================================================
     """
@@ -178,12 +176,12 @@ class ObservationNormalizer:
         self._scale: Floats  # sqrt(var + epsilon), for the moments that have these squares
         self._scale_of: Floats | None = None
 
-    def update(self, obs: Array, valid: Array | None = None) -> None:
-        """Take the valid rows of `obs` into the statistics; see `RunningMeanStd.update`."""
+    def update(self, obs: AnyArray, valid: AnyArray | None = None) -> None:
+        """Add the valid rows of ``obs`` to the statistics; see `RunningMeanStd.update`."""
         self.moments.update(obs, valid)
 
-    def normalize(self, obs: Array, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
-        """Return `obs`, ``(N, *shape)``, normalised in float64, or written to `out` in the format that has."""
+    def normalize(self, obs: AnyArray, out: Array | None = None) -> Array:
+        """Normalize ``obs``, ``(N, *shape)``, in float64, and write to ``out`` in its dtype if it is given."""
         normalized = _samples(obs, self.moments.shape) - self.moments.mean
         if self._scale_of is not self.moments._squares:  # a new array whenever the moments change
             self._scale, self._scale_of = np.sqrt(self.moments.var + self.epsilon), self.moments._squares
@@ -194,8 +192,8 @@ class ObservationNormalizer:
         np.copyto(out, normalized)
         return out
 
-    def __call__(self, obs: Array, valid: Array | None = None) -> npt.NDArray[Any]:
-        """Update with the valid rows, unless `frozen`, and normalise; invalid rows become 0."""
+    def __call__(self, obs: AnyArray, valid: AnyArray | None = None) -> Array:
+        """Update with the valid rows, unless ``frozen``, and normalize; invalid rows become 0."""
         samples = _samples(obs, self.moments.shape)
         mask = _mask(valid, samples.shape[:1])
         if not self.frozen:
@@ -205,21 +203,21 @@ class ObservationNormalizer:
             normalized[~mask] = 0.0
         return normalized
 
-    def state(self) -> dict[str, npt.NDArray[Any]]:
+    def state(self) -> dict[str, Array]:
         """Return copies of the statistics."""
         return self.moments.state()
 
-    def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Continue from what `state` returned; see `RunningMeanStd.load_state`."""
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """Restore what `state` returned; see `RunningMeanStd.load_state`."""
         self.moments.load_state(state)
 
 
 class RewardScaler:
-    """Rewards divided by the standard deviation of the discounted return, so that returns vary by about 1.
+    """Divide rewards by the standard deviation of the discounted return, so that returns have a variance of about 1.
 
-    Each environment has an accumulator ``G = gamma * G + r``. A call adds its rewards, takes G into the
-    statistics, divides the rewards by ``sqrt(var + epsilon)``, clips them to [-clip, clip], and then sets G to 0
-    where an episode was terminated or truncated. Invalid rows take part in none of it and get 0.
+    Each environment has an accumulator ``G = gamma * G + r``. A call adds its rewards, adds G to the statistics,
+    divides the rewards by ``sqrt(var + epsilon)``, clips them to [-clip, clip], and then sets G to 0 where an episode
+    was terminated or truncated. Invalid rows are ignored and get 0.
     """
 
     def __init__(self, num_envs: int, *, gamma: float, clip: float = 10.0, epsilon: float = 1e-8) -> None:
@@ -230,8 +228,8 @@ class RewardScaler:
         self._discounted: Floats = np.zeros(num_envs)
 
     def __call__(
-        self, rewards: Array, terminated: Array, truncated: Array, valid: Array | None = None
-    ) -> npt.NDArray[Any]:
+        self, rewards: AnyArray, terminated: AnyArray, truncated: AnyArray, valid: AnyArray | None = None
+    ) -> Array:
         """Return the scaled rewards of one step, float64; every argument is ``(num_envs,)``.
 
         Raises:
@@ -258,15 +256,15 @@ class RewardScaler:
         return scaled
 
     def forget(self, index: int) -> None:
-        """The episode of an environment did not go on: its accumulator begins anew."""
+        """Reset the accumulator of an environment whose episode was abandoned."""
         self._discounted[index] = 0.0
 
-    def state(self) -> dict[str, npt.NDArray[Any]]:
+    def state(self) -> dict[str, Array]:
         """Return copies of the statistics and of every environment's accumulator."""
         return {**self.moments.state(), "discounted": self._discounted.copy()}
 
-    def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Continue from what `state` returned.
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """Restore what `state` returned.
 
         Raises:
             ValueError: an entry is missing or has another shape.
@@ -276,15 +274,15 @@ class RewardScaler:
         self._discounted = discounted
 
 
-def _samples(x: Array, shape: tuple[int, ...]) -> Floats:
-    """Return `x`, which must be ``(N, *shape)``, as float64."""
+def _samples(x: AnyArray, shape: tuple[int, ...]) -> Floats:
+    """Return ``x``, which must be ``(N, *shape)``, as float64."""
     array = x if type(x) is np.ndarray else read(x, framework_of(x)).array
     if array.shape[1:] != shape or array.ndim == 0:
         raise ValueError(f"expected samples of shape (N, {', '.join(map(str, shape))}), but got {array.shape}")
     return array if array.dtype == np.float64 else array.astype(np.float64)
 
 
-def _flags(name: str, x: Array, shape: tuple[int, ...]) -> Bools:
+def _flags(name: str, x: AnyArray, shape: tuple[int, ...]) -> Bools:
     array = x if type(x) is np.ndarray else read(x, framework_of(x)).array
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}, but shape {shape} is expected")
@@ -296,12 +294,12 @@ def _flags(name: str, x: Array, shape: tuple[int, ...]) -> Bools:
 
 
 def _clip(x: Floats, limit: float) -> None:
-    # Two ufuncs: np.clip costs more than the rest of a step on a handful of environments.
+    # Two ufuncs, because np.clip takes longer than the rest of a step for a few environments.
     np.minimum(x, limit, out=x)
     np.maximum(x, -limit, out=x)
 
 
-def _entry(state: Mapping[str, npt.NDArray[Any]], name: str, shape: tuple[int, ...]) -> Floats:
+def _entry(state: Mapping[str, Array], name: str, shape: tuple[int, ...]) -> Floats:
     if name not in state:
         raise ValueError(f"the state lacks {name!r}; it has {sorted(state)}")
     entry = np.array(state[name], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""A trained policy that acts with NumPy alone: no framework, no environment library."""
+"""Act with a trained policy, with NumPy alone: no framework, no environment library."""
 
 from __future__ import annotations
 
@@ -32,23 +32,26 @@ _NORMALIZER = "observation_normalizer."
 
 
 class PolicyNetwork(Protocol):
-    """What a policy needs of a network."""
+    """Define the network that a policy needs."""
 
     def policy(self, observations: Array) -> Array:
-        """Distribution parameters (B, P) for observations (B, O)."""
+        """Return the distribution's parameters (B, P) for observations (B, O)."""
 
 
 class Policy:
-    """Weights, the normalizer's frozen statistics, and the spaces they belong to.
+    """Hold the weights, the frozen statistics of the normalizer, and the spaces they belong to.
 
     Args:
         spec: the network.
         weights: its weights, by canonical name.
-        adapter: from sampled actions to the environment's.
-        mapping: from the environment's observations to the network's.
-        normalizer_state: of an `ObservationNormalizer`, if observations were normalised.
-        network: what acts in place of the specification's network: a network that the user brought, in its
-            framework.  Such a policy's file holds its weights, but NumPy alone cannot act with them.
+        adapter: converts sampled actions to the environment's.
+        mapping: flattens the environment's observations.
+        normalizer_state: the state of an `ObservationNormalizer`, if observations are normalized.
+        network: the user's own network, in its framework, which acts in place of the specification's. The policy's
+            file has its weights, but NumPy alone cannot act with them.
+
+    Raises:
+        UsageError: a space does not match the network.
     """
 
     def __init__(
@@ -66,7 +69,7 @@ class Policy:
         self.mapping, self.adapter = mapping, adapter
         if mapping.size != spec.observation_size:
             raise UsageError(
-                f"observations have {mapping.size} numbers, which are not the network's {spec.observation_size} inputs"
+                f"observations have {mapping.size} numbers, but the network has {spec.observation_size} inputs"
             )
         if (adapter.kind, adapter.size, adapter.choices) != (spec.action_kind, spec.action_size, spec.choices):
             raise UsageError(
@@ -90,22 +93,21 @@ class Policy:
         mask: Any = None,
         rng: np.random.Generator | None = None,
     ) -> Any:
-        """The action for one observation, or the actions for a batch of them.
+        """Return the action for one observation, or the actions for a batch.
 
         Args:
-            observation: one of the environment's, or a batch of them: B in front of every array's shape.
-            deterministic: the most probable action instead of a sampled one (for Beta, the mean).
-            mask: which actions are allowed, as in `ppocore.spaces.masks`, for one observation, or (B, mask_size) for
-                a batch.
-            rng: draws the samples; by default a generator that is seeded by the system.
+            observation: one observation of the environment, or a batch, with B in front of every array's shape.
+            deterministic: whether to take the mode of the distribution (for Beta, the mean) instead of a sample.
+            mask: the allowed actions, as in `ppocore.spaces.masks`, for one observation, or (B, mask_size) for a batch.
+            rng: draws the samples; by default a generator seeded by the operating system.
 
         Returns:
-            What the environment's ``step`` takes: an int or an array of the action's shape for one observation,
-            ``(B,)`` or ``(B, *shape)`` for a batch.
+            What the environment takes: an int or an array of the action's shape for one observation, ``(B,)``
+            or ``(B, *shape)`` for a batch.
 
         Raises:
-            ValueError: an observation of another shape, or one that is not finite; a mask of another shape, one that
-                allows nothing, or one for continuous actions.
+            ValueError: an observation of another shape or that is not finite; a mask of another shape, that allows no
+                action, or for continuous actions.
         """
         flat, single = self.mapping.flatten_any(observation)
         masks = None if mask is None else self._masks(mask, single, len(flat))
@@ -122,7 +124,7 @@ class Policy:
         masks: Array | None = None,
         rng: np.random.Generator | None = None,
     ) -> Array:
-        """`act` for a batch of observations that are flattened already, (B, size); masks (B, mask_size) bool."""
+        """Act on a batch of flattened observations (B, size) with masks (B, mask_size; bool); see `act`."""
         parameters = self.parameters(flat)
         if masks is not None and self.adapter.mask_size:
             parameters = self._distribution.apply_masks(parameters, masks)
@@ -136,10 +138,10 @@ class Policy:
         return self.adapter(actions)
 
     def parameters(self, flat: Array) -> Array:
-        """The distribution's parameters (B, P), before any mask, for observations (B, size) that are flattened already.
+        """Return the distribution's parameters (B, P), before any mask, for flattened observations (B, size).
 
         Raises:
-            ValueError: an observation that is not finite, or too large for float32.
+            ValueError: an observation is not finite, or too large for float32.
         """
         network = self._loaded()
         if not np.isfinite(flat).all():
@@ -153,7 +155,7 @@ class Policy:
         return network.policy(inputs)
 
     def _masks(self, mask: Any, single: bool, count: int) -> Array:
-        """Masks (count, mask_size) as the distribution takes them."""
+        """Read masks (count, mask_size), as the distribution takes them."""
         if not self.adapter.mask_size:
             raise ValueError("mask is given for continuous actions, which have none: leave it out")
         if not single and (not hasattr(mask, "__len__") or len(mask) != count):
@@ -177,12 +179,12 @@ class Policy:
         return self._network
 
     def tensors(self) -> dict[str, Array]:
-        """The weights, and the normalizer's statistics, by the names that they have in a file."""
+        """Return the weights and the normalizer's statistics by their names in a file."""
         statistics = (self._normalizer_state or {}).items()
         return {**self.weights, **{_NORMALIZER + name: np.array(array) for name, array in statistics}}
 
     def describe(self) -> dict[str, Any]:
-        """What `load` needs beside the tensors, as JSON can hold it."""
+        """Return what `load` needs in addition to the tensors, as JSON can hold it."""
         return {
             "network": None if self.own_network else self.spec.to_dict(),
             "action_space": self.adapter.to_dict(),
@@ -190,7 +192,7 @@ class Policy:
         }
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the policy to one safetensors file, whole or not at all; equal policies give equal bytes.
+        """Write the policy to one safetensors file, atomically; equal policies give equal bytes.
 
         Raises:
             UsageError: the directory does not exist.
@@ -201,13 +203,13 @@ class Policy:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Policy:
-        """Read a policy from a run directory, a policy file or a run file; only NumPy and safetensors are imported.
+        """Read a policy from a run directory, a policy file or a run file; imports only NumPy and safetensors.
 
-        Of a run directory it is the policy that the run ended with, or of a run that has not ended that of its newest
-        whole run file.
+        From a run directory it reads the policy at the end of the run, or, if the run has not ended, the one in its
+        newest run file that is whole.
 
         Raises:
-            UsageError: (a `ValueError`) no such file, or not a policy's; says which and why.
+            UsageError: (a `ValueError`) there is no such file, or it holds no policy; the message says why.
         """
         file = Path(path)
         if file.is_dir():
@@ -229,7 +231,7 @@ class Policy:
     def _from_file(cls, file: TensorFile) -> Policy:
         spec = NetworkSpec.from_dict(file.description["network"])
         weights = {}
-        for name, shape in spec.shapes().items():  # before anything of these sizes is allocated
+        for name, shape in spec.shapes().items():  # before arrays of these sizes are allocated
             weights[name] = file.tensors[name]
             if weights[name].shape != shape:
                 raise ValueError(f"tensor {name} has shape {weights[name].shape}, expected {shape}")
@@ -245,7 +247,7 @@ class Policy:
 
 
 def _file_of_run(directory: Path) -> Path:
-    """The file of a run directory that holds its latest policy."""
+    """Return the file of a run directory that holds its latest policy."""
     file = directory / POLICY_FILE
     if not file.is_file():
         for newest in reversed(run_files(directory)):

@@ -1,4 +1,4 @@
-"""Name the NumPy arrays of type annotations."""
+"""Name the arrays of type annotations."""
 
 from __future__ import annotations
 
@@ -10,3 +10,6 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
+
+AnyArray: TypeAlias = Any
+"""A NumPy, torch, paddle or JAX array, or a nested sequence of numbers."""

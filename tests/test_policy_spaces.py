@@ -267,5 +267,5 @@ def test_a_policy_whose_parts_do_not_belong_together_is_refused():
     other = ActionAdapter(action_space(MultiDiscrete([3, 2])))
     with pytest.raises(UsageError, match="multi_categorical of size 2"):
         Policy(policy.spec, policy.weights, other, policy.mapping)
-    with pytest.raises(UsageError, match="observations have 5 numbers, which are not the network's 7 inputs"):
+    with pytest.raises(UsageError, match="observations have 5 numbers, but the network has 7 inputs"):
         Policy(policy.spec, policy.weights, policy.adapter, observation_mapping(Discrete(5)))

@@ -1,4 +1,4 @@
-"""The current episode of every environment, as what it takes to come to where it stands: its seed and its actions."""
+"""Record the current episode of every environment: its seed and its actions."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ppocore.typing import Array
 
 
 class Episodes(NamedTuple):
-    """Where N environments stand.  ``actions`` is None where they cannot be brought back there."""
+    """Describe the current episodes of N environments; ``actions`` is None if they cannot be replayed."""
 
     seeds: list[int]
-    """With which each current episode began; -1 where it is not known."""
+    """Seed of each current episode; -1 where it is not known."""
     counts: list[int]
-    """How many episodes came before, each."""
+    """Number of earlier episodes of each environment."""
     lengths: list[int]
-    """Steps since each began."""
+    """Steps of each current episode so far."""
     steps: int
     """Calls of ``step`` since the first reset."""
     actions: list[Array] | None
-    """Of each environment, those of its current episode (L, *A)."""
+    """Actions of each current episode (L, *A)."""
 
     def to_tensors(self) -> dict[str, Array]:
-        """As arrays by name, for a file."""
+        """Return the fields as named arrays, for a file."""
         tensors: dict[str, Array] = {
             "seeds": np.array(self.seeds, np.int64),
             "counts": np.array(self.counts, np.int64),
@@ -38,28 +38,28 @@ class Episodes(NamedTuple):
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Array], num_envs: int) -> Episodes:
-        """The inverse of `to_tensors`.
+        """Invert `to_tensors`.
 
         Raises:
             KeyError: an array is missing.
-            ValueError: arrays that do not fit together, or another number of environments.
+            ValueError: inconsistent arrays, or another number of environments.
         """
         seeds, counts, lengths = (tensors[name].tolist() for name in ("seeds", "counts", "lengths"))
         actions = tensors.get("actions")
         if any(tensors[name].shape != (num_envs,) for name in ("seeds", "counts", "lengths")) or min(lengths) < 0:
-            raise ValueError(f"it is not of {num_envs} environments")
+            raise ValueError(f"the episodes are not those of {num_envs} environments")
         if actions is None:
             return cls(seeds, counts, lengths, int(tensors["steps"]), None)
         if actions.ndim == 0 or sum(lengths) != len(actions):
-            raise ValueError("the actions of its episodes are not as many as the episodes are long")
+            raise ValueError("the number of actions is not the sum of the episodes' lengths")
         parts = np.split(actions, np.cumsum(lengths)[:-1])
         return cls(seeds, counts, lengths, int(tensors["steps"]), parts)
 
 
 class ActionLog:
-    """The actions of the last steps of N environments.
+    """Record the actions of the last steps of N environments.
 
-    What was handed out stays as it is: rows are only added behind it, and what is forgotten is not overwritten.
+    Arrays that were returned do not change: rows are only appended, and dropped rows are not overwritten.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class ActionLog:
         self._count = 0
 
     def append(self, actions: Array) -> None:
-        """One step's actions, (N, *A); copied."""
+        """Append a copy of one step's actions, (N, *A)."""
         rows = self._rows
         if rows is None or self._count == len(rows):
             rows = self._grown(np.asarray(actions), self._count)
@@ -76,15 +76,15 @@ class ActionLog:
         self._count += 1
 
     def clear(self) -> None:
-        """Forget everything; the next action is that of step 0."""
+        """Drop all actions; the next one is that of step 0."""
         self._rows, self._first, self._count = None, 0, 0
 
-    def since(self, began: Sequence[int]) -> list[Array]:
-        """For each environment its actions since a step, (L, *A); those before the earliest of them are forgotten."""
+    def since(self, starts: Sequence[int]) -> list[Array]:
+        """Return each environment's actions since a step, (L, *A), and drop those before the earliest step."""
         if self._rows is None:
-            return [np.zeros(0)] * len(began)
-        kept = [self._rows[start - self._first : self._count, i] for i, start in enumerate(began)]
-        earliest = min(began)
+            return [np.zeros(0)] * len(starts)
+        kept = [self._rows[start - self._first : self._count, i] for i, start in enumerate(starts)]
+        earliest = min(starts)
         if earliest > self._first:
             rest = self._rows[earliest - self._first : self._count]
             self._first, self._count = earliest, len(rest)
@@ -92,7 +92,7 @@ class ActionLog:
         return kept
 
     def load(self, actions: Sequence[Array], steps: int) -> None:
-        """Continue after ``steps`` steps, of which the last ones of each environment were these."""
+        """Continue after ``steps`` steps, with ``actions`` as the last ones of each environment."""
         longest = max(len(part) for part in actions)
         rows = np.zeros((longest, len(actions), *actions[0].shape[1:]), actions[0].dtype)
         for i, part in enumerate(actions):
@@ -100,7 +100,7 @@ class ActionLog:
         self._first, self._count, self._rows = steps - longest, longest, rows
 
     def _grown(self, like: Array, count: int, rows: Array | None = None) -> Array:
-        """Room for as many rows again, with the ``count`` rows there are."""
+        """Replace the buffer by one of twice the size, and copy ``count`` rows."""
         rows = self._rows if rows is None else rows
         grown = np.zeros((max(256, 2 * count), *like.shape), like.dtype)
         if rows is not None:

@@ -16,8 +16,8 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ppocore.advantages.arrays import Array, Read, common_precision, framework_of, give_back, read
-from ppocore.typing import Bools, Floats
+from ppocore.advantages.arrays import Read, common_precision, framework_of, give_back, read
+from ppocore.typing import AnyArray, Array, Bools, Floats
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -92,7 +92,7 @@ class Sequences:
     ======= ==========================================================
     """
 
-    def __init__(self, name: str, first: Array, *, valid: Array | None = None, time_axis: int = 0) -> None:
+    def __init__(self, name: str, first: AnyArray, *, valid: AnyArray | None = None, time_axis: int = 0) -> None:
         self._like = first
         self._framework = framework_of(first)
         self._foreign = self._framework  # the one framework seen so far, whoever's argument it was
@@ -111,7 +111,7 @@ class Sequences:
                 self._order = np.argsort(~mask, axis=0, kind="stable")
         self.first = self.numbers(name, first)
 
-    def numbers(self, name: str, x: Array, *, scalar: bool = False) -> npt.NDArray[Any]:
+    def numbers(self, name: str, x: AnyArray, *, scalar: bool = False) -> Array:
         """Return numbers as ``(T, N)`` in their own dtype; with `scalar`, one number stands for all rows."""
         array, precision = self._real_numbers(name, x)
         if scalar and array.ndim == 0:
@@ -120,7 +120,7 @@ class Sequences:
         self._precisions.add(precision)
         return self._without_invalid(self._time_major(array))
 
-    def flags(self, name: str, x: Array) -> Bools:
+    def flags(self, name: str, x: AnyArray) -> Bools:
         """Return flags as a bool ``(T, N)``; integers and floats must be 0 or 1."""
         if x is None:
             raise TypeError(f"{name} must be an array of flags, not None")
@@ -134,7 +134,7 @@ class Sequences:
             raise ValueError(f"{name} must hold flags, True and False or 0 and 1 (dtype {array.dtype})")
         return flags
 
-    def row(self, name: str, x: Array) -> Floats:
+    def row(self, name: str, x: AnyArray) -> Floats:
         """Return one number for each column as ``(N,)``."""
         array, precision = self._real_numbers(name, x)
         expected = (self.columns,) if len(self._shape) == 2 else ()
@@ -158,12 +158,12 @@ class Sequences:
         """The floating-point format of the results, known once every array has been read."""
         return common_precision(self._precisions)
 
-    def empty_result(self) -> npt.NDArray[Any]:
+    def empty_result(self) -> Array:
         """Return memory for a result, in float32 only if that is what the caller gets."""
         dtype = np.float32 if self.precision == "float32" else np.float64
         return np.empty((self.length, self.columns), dtype)
 
-    def give_back(self, result: npt.NDArray[Any]) -> Array:
+    def give_back(self, result: Array) -> AnyArray:
         """Return a ``(T, N)`` result in the caller's library, layout and precision; 0 in invalid rows."""
         if self._order is not None:
             everywhere = np.empty_like(result)
@@ -176,13 +176,13 @@ class Sequences:
             result = result.T
         return give_back(result, self.precision, self._like, self._framework)
 
-    def _real_numbers(self, name: str, x: Array) -> Read:
+    def _real_numbers(self, name: str, x: AnyArray) -> Read:
         found = self._read(name, x)
         if found.array.dtype.kind not in "fiub":
             raise TypeError(f"{name} must hold real numbers, but its dtype is {found.array.dtype}")
         return found
 
-    def _read(self, name: str, x: Array) -> Read:
+    def _read(self, name: str, x: AnyArray) -> Read:
         framework = framework_of(x)
         if framework is not None:
             self._foreign = self._foreign or framework
@@ -202,16 +202,16 @@ class Sequences:
             raise ValueError(f"time_axis is {axis}, but {name} has shape {self._shape}")
         return dimensions == 2 and axis % 2 == 1
 
-    def _check_shape(self, name: str, array: npt.NDArray[Any]) -> None:
+    def _check_shape(self, name: str, array: Array) -> None:
         if array.shape != self._shape:
             raise ValueError(f"{name} has shape {array.shape}, but shape {self._shape} is expected")
 
-    def _time_major(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def _time_major(self, array: Array) -> Array:
         if array.ndim == 1:
             return array[:, None]
         return array.T if self._transposed else array
 
-    def _without_invalid(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def _without_invalid(self, array: Array) -> Array:
         if self._order is None:
             return array
         kept = np.take_along_axis(array, self._order, axis=0)

@@ -11,13 +11,11 @@ Rules of this seam:
 from __future__ import annotations
 
 import sys
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Array: TypeAlias = Any
-"""A NumPy array, a torch, paddle or JAX array, or a nested sequence of numbers."""
+from ppocore.typing import AnyArray, Array
 
 _ARRAY_TYPES = {"torch": "Tensor", "paddle": "Tensor", "jax": "Array"}
 _PRECISIONS = {"e": "float16", "f": "float32"}  # by NumPy's one-letter dtype codes
@@ -26,11 +24,11 @@ _PRECISIONS = {"e": "float16", "f": "float32"}  # by NumPy's one-letter dtype co
 class Read(NamedTuple):
     """An array as NumPy, and the floating-point format in which its caller expects a result."""
 
-    array: npt.NDArray[Any]
+    array: Array
     precision: str
 
 
-def framework_of(x: Array) -> str | None:
+def framework_of(x: AnyArray) -> str | None:
     """Return "torch", "paddle" or "jax" for an array of theirs, None for everything else."""
     if type(x) is np.ndarray:
         return None
@@ -41,7 +39,7 @@ def framework_of(x: Array) -> str | None:
     return None
 
 
-def read(x: Array, framework: str | None) -> Read:
+def read(x: AnyArray, framework: str | None) -> Read:
     """Return `x`, an array of `framework`, as NumPy; bfloat16, which NumPy lacks, becomes float32."""
     if framework is None:
         array = np.asarray(x)
@@ -60,7 +58,7 @@ def read(x: Array, framework: str | None) -> Read:
     return Read(array, "bfloat16" if is_bfloat16 else _PRECISIONS.get(array.dtype.char, "float64"))
 
 
-def give_back(array: npt.NDArray[Any], precision: str, like: Array, framework: str | None) -> Array:
+def give_back(array: Array, precision: str, like: AnyArray, framework: str | None) -> AnyArray:
     """Return `array` in `precision` as an array of `framework`, on the device of `like`."""
     if framework is None:
         return array.astype(precision, copy=False)

@@ -32,10 +32,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ppocore.advantages.arguments import Sequences, needs_both_flags, unit_interval
-from ppocore.advantages.arrays import Array
 from ppocore.advantages.returns import discounted_returns, lambda_returns, n_step_returns, one_step_returns
 from ppocore.advantages.scan import pieces, reverse_scan, workspace
 from ppocore.advantages.vtrace import VTraceEstimate, vtrace
+from ppocore.typing import AnyArray
 
 __all__ = [
     "AdvantageEstimate",
@@ -53,21 +53,21 @@ __all__ = [
 class AdvantageEstimate(NamedTuple):
     """What `gae` returns: the advantages, and ``returns = advantages + values``."""
 
-    advantages: Array
-    returns: Array
+    advantages: AnyArray
+    returns: AnyArray
 
 
 @needs_both_flags
 def gae(
-    rewards: Array,
-    values: Array,
-    next_values: Array,
-    terminated: Array,
-    truncated: Array,
+    rewards: AnyArray,
+    values: AnyArray,
+    next_values: AnyArray,
+    terminated: AnyArray,
+    truncated: AnyArray,
     *,
     gamma: float = 0.99,
     lam: float = 0.95,
-    valid: Array | None = None,
+    valid: AnyArray | None = None,
     time_axis: int = 0,
 ) -> AdvantageEstimate:
     """Generalized advantage estimation (Schulman et al. 2016, arXiv:1506.02438, equation 16).
@@ -122,15 +122,15 @@ def gae(
 
 @needs_both_flags
 def td_residuals(
-    rewards: Array,
-    values: Array,
-    next_values: Array,
-    terminated: Array,
+    rewards: AnyArray,
+    values: AnyArray,
+    next_values: AnyArray,
+    terminated: AnyArray,
     *,
     gamma: float,
-    valid: Array | None = None,
+    valid: AnyArray | None = None,
     time_axis: int = 0,
-) -> Array:
+) -> AnyArray:
     """One-step residuals of the value function.
 
     ::
@@ -150,13 +150,13 @@ def td_residuals(
 
 
 def successor_values(
-    values: Array,
-    last_values: Array,
-    final_values: Array | None = None,
-    ended: Array | None = None,
+    values: AnyArray,
+    last_values: AnyArray,
+    final_values: AnyArray | None = None,
+    ended: AnyArray | None = None,
     *,
     time_axis: int = 0,
-) -> Array:
+) -> AnyArray:
     """Build the `next_values` of the estimators from what a rollout has.
 
     ::

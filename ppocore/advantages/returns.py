@@ -7,20 +7,16 @@ terminated; pass ``next_values=0.0`` for rewards alone.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from ppocore.advantages.arguments import Sequences, needs_both_flags, positive_integer, unit_interval
-from ppocore.advantages.arrays import Array
 from ppocore.advantages.scan import reverse_scan
-from ppocore.typing import Bools, Floats
+from ppocore.typing import AnyArray, Array, Bools, Floats
 
 
 def one_step_returns(
-    rewards: npt.NDArray[Any],
-    next_values: npt.NDArray[Any],
+    rewards: Array,
+    next_values: Array,
     terminated: Bools,
     gamma: float,
     out: Floats | None = None,
@@ -36,15 +32,15 @@ def one_step_returns(
 
 @needs_both_flags
 def discounted_returns(
-    rewards: Array,
-    next_values: Array,
-    terminated: Array,
-    truncated: Array,
+    rewards: AnyArray,
+    next_values: AnyArray,
+    terminated: AnyArray,
+    truncated: AnyArray,
     *,
     gamma: float,
-    valid: Array | None = None,
+    valid: AnyArray | None = None,
     time_axis: int = 0,
-) -> Array:
+) -> AnyArray:
     """Discounted sum of the rewards up to the end of the episode.
 
     ::
@@ -73,16 +69,16 @@ def discounted_returns(
 
 @needs_both_flags
 def lambda_returns(
-    rewards: Array,
-    next_values: Array,
-    terminated: Array,
-    truncated: Array,
+    rewards: AnyArray,
+    next_values: AnyArray,
+    terminated: AnyArray,
+    truncated: AnyArray,
     *,
     gamma: float,
     lam: float,
-    valid: Array | None = None,
+    valid: AnyArray | None = None,
     time_axis: int = 0,
-) -> Array:
+) -> AnyArray:
     """TD(lambda) targets: the geometric mixture of n-step returns (Sutton and Barto 2018, section 12.1).
 
     ::
@@ -99,15 +95,15 @@ def lambda_returns(
 
 
 def _mixed_returns(
-    rewards: Array,
-    next_values: Array,
-    terminated: Array,
-    truncated: Array,
+    rewards: AnyArray,
+    next_values: AnyArray,
+    terminated: AnyArray,
+    truncated: AnyArray,
     gamma: float,
     lam: float,
-    valid: Array | None,
+    valid: AnyArray | None,
     time_axis: int,
-) -> Array:
+) -> AnyArray:
     gamma, lam = unit_interval("gamma", gamma), unit_interval("lam", lam)
     call = Sequences("rewards", rewards, valid=valid, time_axis=time_axis)
     next_v = call.numbers("next_values", next_values, scalar=True)
@@ -121,16 +117,16 @@ def _mixed_returns(
 
 @needs_both_flags
 def n_step_returns(
-    rewards: Array,
-    next_values: Array,
-    terminated: Array,
-    truncated: Array,
+    rewards: AnyArray,
+    next_values: AnyArray,
+    terminated: AnyArray,
+    truncated: AnyArray,
     *,
     gamma: float,
     n: int,
-    valid: Array | None = None,
+    valid: AnyArray | None = None,
     time_axis: int = 0,
-) -> Array:
+) -> AnyArray:
     """Sum of n discounted rewards and the discounted value of what follows (Sutton and Barto 2018, chapter 7).
 
     ::

@@ -8,32 +8,32 @@ from typing import NamedTuple
 import numpy as np
 
 from ppocore.advantages.arguments import Sequences, needs_both_flags, positive, unit_interval
-from ppocore.advantages.arrays import Array
 from ppocore.advantages.returns import one_step_returns
 from ppocore.advantages.scan import reverse_scan
+from ppocore.typing import AnyArray
 
 
 class VTraceEstimate(NamedTuple):
     """What `vtrace` returns: the value targets, and the advantages for the policy gradient."""
 
-    vs: Array
-    advantages: Array
+    vs: AnyArray
+    advantages: AnyArray
 
 
 @needs_both_flags
 def vtrace(
-    rewards: Array,
-    values: Array,
-    next_values: Array,
-    terminated: Array,
-    truncated: Array,
-    log_ratios: Array,
+    rewards: AnyArray,
+    values: AnyArray,
+    next_values: AnyArray,
+    terminated: AnyArray,
+    truncated: AnyArray,
+    log_ratios: AnyArray,
     *,
     gamma: float,
     lam: float = 1.0,
     rho_clip: float = 1.0,
     c_clip: float = 1.0,
-    valid: Array | None = None,
+    valid: AnyArray | None = None,
     time_axis: int = 0,
 ) -> VTraceEstimate:
     """V-trace targets and advantages (Espeholt et al. 2018, arXiv:1802.01561, section 4.1).

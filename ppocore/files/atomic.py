@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Write files that are whole or absent."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` so that a reader, or a crash, sees the old file or the new one.
+    """Write ``content`` to ``path``, so that a reader or a crash sees either the old file or the new one.
 
-    The bytes go to a temporary file beside it, are flushed to the disk, and take its name.
+    The bytes are written to a temporary file in the same directory and flushed to the disk before it is renamed.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -21,7 +21,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    if os.name == "posix":  # the new name itself is only safe once its directory is
+    if os.name == "posix":  # the rename is durable once its directory is flushed
         descriptor = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(descriptor)

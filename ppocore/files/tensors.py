@@ -1,10 +1,9 @@
-"""One file of tensors and a description of them, in safetensors, with a checksum over all that it says.
+"""Read and write safetensors files of tensors and a JSON description, with a checksum over both.
 
-The layout is safetensors' own (https://huggingface.co/docs/safetensors): nothing in it can be executed, and its header
-gives every tensor's size, which is held against the file's before anything is allocated.  The description is one JSON
-object under the metadata key ``ppocore``.  Beside what the format puts there it holds ``format``, ``version`` and
-``checksum``, the SHA-256 over the names, dtypes, shapes and bytes of all tensors and over the description's other
-entries.
+The layout is that of safetensors (https://huggingface.co/docs/safetensors): nothing in it can be executed, and its
+header has every tensor's size, which is compared with the file's before anything is allocated. The description is one
+JSON object under the metadata key ``ppocore``. In addition to the entries of its format it has ``format``, ``version``
+and ``checksum``, the SHA-256 over the names, dtypes, shapes and bytes of all tensors and over the other entries.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ _KEY = "ppocore"
 
 
 class Format(NamedTuple):
-    """A kind of file: its name in the file, what a person calls it, and the versions that can be read.
+    """Describe a kind of file: its name in the file and in messages, and the versions that can be read.
 
-    ``unchecked`` are the versions from before there was a checksum.
+    ``unchecked`` are the versions without a checksum.
     """
 
     name: str
@@ -37,7 +36,7 @@ class Format(NamedTuple):
 
 
 class TensorFile(NamedTuple):
-    """What a file holds."""
+    """Hold the contents of a file."""
 
     format: str
     version: int
@@ -46,13 +45,13 @@ class TensorFile(NamedTuple):
 
 
 def encode(form: Format, tensors: Mapping[str, Array], description: Mapping[str, Any]) -> bytes:
-    """The bytes of a file of the newest version; equal contents give equal bytes."""
+    """Encode a file of the newest version; equal contents give equal bytes."""
     from safetensors.numpy import save
 
     arrays = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in tensors.items()}
     whole = {**description, "format": form.name, "version": form.versions[-1]}
     whole["checksum"] = _checksum(arrays, whole)
-    # One key: safetensors writes several in no fixed order, and equal contents are to be equal files.
+    # One key, because safetensors writes several in no fixed order, and equal contents must give equal files.
     return save(arrays, {_KEY: json.dumps(whole, sort_keys=True, allow_nan=False)})
 
 
@@ -60,8 +59,8 @@ def read(path: str | PathLike[str], *forms: Format) -> TensorFile:
     """Read a file of one of the formats.
 
     Raises:
-        UsageError: no such file, not such a file, a version that cannot be read, or contents that are not those that
-            were written; says which and what to do.
+        UsageError: there is no such file, it has another format or an unknown version, or it is damaged; the message
+            says what to do.
     """
     from safetensors import safe_open
 
@@ -86,7 +85,7 @@ def read(path: str | PathLike[str], *forms: Format) -> TensorFile:
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
     except UsageError:
         raise
-    except Exception as error:  # whatever safetensors, or NumPy on a dtype that it lacks, makes of foreign bytes
+    except Exception as error:  # safetensors, or NumPy for an unknown dtype, may raise anything
         raise UsageError(
             f"{file} is not a readable safetensors file ({_one_line(error)}): it was cut off, damaged or never one"
         ) from error
@@ -97,7 +96,7 @@ def read(path: str | PathLike[str], *forms: Format) -> TensorFile:
 
 
 def part(tensors: Mapping[str, Array], prefix: str) -> dict[str, Array]:
-    """The tensors whose names begin with ``prefix``, by the rest of their names."""
+    """Select the tensors whose names begin with ``prefix``, by the rest of their names."""
     return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
 
 

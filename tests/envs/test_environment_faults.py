@@ -12,8 +12,7 @@ import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from support.environments import MODES, Faulty, Reward, harmless, workers
 
-from ppocore.envs import episode_seed, make_environments
-from ppocore.envs.workers import WorkerVectorEnv
+from ppocore.envs import WorkerVectorEnv, episode_seed, make_environments
 from ppocore.errors import EnvironmentFault
 
 

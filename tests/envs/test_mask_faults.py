@@ -10,8 +10,7 @@ from gymnasium.vector import SyncVectorEnv
 from support.environments import MASKED_SPACES as SPACES
 from support.environments import MODES, SCRIPTS, Masked, in_components, mask_of, play, workers
 
-from ppocore.envs import make_environments
-from ppocore.envs.workers import WorkerVectorEnv
+from ppocore.envs import WorkerVectorEnv, make_environments
 from ppocore.errors import EnvironmentFault
 
 

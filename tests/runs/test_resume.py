@@ -210,7 +210,7 @@ class TestCannotGoOn:
         before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
         with pytest.raises(UsageError, match=r"environments 0, 1 cannot be restored .*--restart-episodes") as caught:
             resume(tmp_path / "run", env=Forgetful)
-        assert "its actions, replayed from its seed, lead to another observation" in str(caught.value)
+        assert "replaying its actions from its seed leads to another observation" in str(caught.value)
         assert {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before
         with pytest.warns(RunWarning, match="their next episodes begin instead, and the run is not the one"):
             result = resume(tmp_path / "run", env=Forgetful, restart_episodes=True)
@@ -221,7 +221,7 @@ class TestCannotGoOn:
     def test_a_vector_entry_point(self, tmp_path):
         own_seeds = Runtime(vectorization="vector")
         interrupted(tmp_path / "run", "CartPole-v1", SMALL, 3, runtime=own_seeds)
-        with pytest.raises(UsageError, match="nor its episode be repeated from its seed"):
+        with pytest.raises(UsageError, match="and its episode cannot be replayed from its seed"):
             resume(tmp_path / "run")
         with pytest.warns(RunWarning, match="next episodes begin instead"):
             result = resume(tmp_path / "run", restart_episodes=True)

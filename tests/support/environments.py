@@ -11,7 +11,7 @@ import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from support.scripted_env import ScriptedEnv, Transition, policy
 
-from ppocore.envs.workers import WorkerVectorEnv
+from ppocore.envs import WorkerVectorEnv
 
 SCRIPTS = [
     [(1, "terminated"), (3, "truncated"), (2, "both"), (1, "truncated")],
