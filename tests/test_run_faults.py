@@ -24,6 +24,8 @@ from ppocore.errors import EnvironmentFault, NonFiniteError, OutputError, RunWar
 from ppocore.registry import available_backends
 from ppocore.run_files import run_files
 
+pytestmark = pytest.mark.posix
+
 
 class Walk(gym.Env):
     """A random walk; calls `fault` in step `at` of all steps of this process's environments, unless it is None."""
