@@ -28,6 +28,7 @@ def test_the_example_passes_every_property():
     assert all(result["examples"] for result in report["properties"])
 
 
+@pytest.mark.slow
 def test_the_example_ends_with_the_fingerprint_of_the_numpy_backend():
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, ROOT / "examples" / "own_backend.py"]
