@@ -3,13 +3,16 @@
     python benchmarks/mutation.py                              every module, every mutant
     python benchmarks/mutation.py recurrence normalize         those modules
     python benchmarks/mutation.py --sample 100 --seed 1        that many mutants of each, drawn at random
+    python benchmarks/mutation.py --recorded                   only the survivors that are recorded
     python benchmarks/mutation.py --json                       the last line is one JSON object
+    python benchmarks/mutation.py --page                       write docs/mutation.md; judges nothing
 
 A mutant (`mutants.py` says what is changed) is killed when a test fails under it, or when the tests take five times
-as long as they should.  The survivors are printed as line, code before and code after; docs/mutation.md has a reason
-for each that is left.  The tests are those of the module (`TESTS`), with hypothesis drawing the same examples every
-time.  Each mutant runs in a process of its own, forked before ppocore was imported, so that all that is made of the
-module when it is imported is made of the mutant.  Exit status 1 if fewer than 95% of a module's mutants were killed.
+as long as they should.  `mutation_survivors.toml` lists the modules, their tests, and the survivors with a reason for
+each, by source text.  Printed are the survivors that it does not list, and those it lists that are survivors no more.
+Hypothesis draws the same examples every time.  Each mutant runs in a process of its own, forked before ppocore was
+imported, so that all that is made of the module when it is imported is made of the mutant.  Exit status 1 if fewer
+than 95% of a module's mutants were killed, or the list is not right.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ import signal
 import sys
 import time
 import warnings
+from collections import Counter
 from importlib.abc import Loader, MetaPathFinder
 from pathlib import Path
 from typing import Any
@@ -37,23 +41,8 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402  (once the threads are set)
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, Phase, settings  # noqa: E402
-from mutants import Mutant, mutants  # noqa: E402
-
-ROOT = Path(__file__).resolve().parent.parent
-
-_ESTIMATORS = "recurrence_ways recurrence_details advantages_arguments advantages_details "
-_ESTIMATORS += "recurrence gae returns vtrace arguments array_kinds"
-_DISTRIBUTIONS = "draws_by_hand distributions continuous_distributions"
-TESTS = {
-    "advantages": _ESTIMATORS,
-    "recurrence": _ESTIMATORS,
-    "normalize": "normalize_by_hand normalize_details normalize array_kinds",
-    "distributions.base": _DISTRIBUTIONS,
-    "distributions.beta": _DISTRIBUTIONS,
-    "distributions.discrete": _DISTRIBUTIONS,
-    "distributions.gaussian": _DISTRIBUTIONS,
-    "distributions.special": "special " + _DISTRIBUTIONS,
-}
+from mutants import Mutant  # noqa: E402
+from survivors import DATA, PAGE, ROOT, Change, Module, changes, load, page  # noqa: E402
 
 MEMORY = 4 << 30
 """Bytes that a mutant may take beyond what the clean module takes."""
@@ -103,18 +92,16 @@ class Watch:
             self.failed = "collection"
 
 
-def run_tests(module: str, tree: ast.Module, order: dict[str, float]) -> dict[str, Any]:
+def run_tests(module: Module, tree: ast.Module, order: dict[str, float]) -> dict[str, Any]:
     """Run a module's tests in this process, which must not have imported ppocore; stops at the first failure."""
-    path = ROOT / "ppocore" / Path(*module.split(".")).with_suffix(".py")
-    sys.meta_path.insert(0, Mutated(f"ppocore.{module}", path, tree))
-    files = [ROOT / "tests" / f"test_{name}.py" for name in TESTS[module].split()]
+    sys.meta_path.insert(0, Mutated(module.import_name, module.file, tree))
     watch = Watch(order)
     flags = ["-x", "-q", "-p", "no:cacheprovider", "--tb=no", "--capture=no"]
-    code = pytest.main([*flags, *[str(file) for file in files if file.exists()]], plugins=[watch])
+    code = pytest.main([*flags, *map(str, module.tests)], plugins=[watch])
     return {"passed": code == 0, "failed": watch.failed or f"exit {int(code)}", "seconds": watch.seconds}
 
 
-def in_a_fork(module: str, tree: ast.Module, order: dict[str, float], mutant: Mutant | None, limit: float) -> Any:
+def in_a_fork(module: Module, tree: ast.Module, order: dict[str, float], mutant: Mutant | None, limit: float) -> Any:
     """What `run_tests` returns, from a process of its own; None if it took longer than `limit`, or died."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -155,52 +142,75 @@ def in_a_fork(module: str, tree: ast.Module, order: dict[str, float], mutant: Mu
         return None
 
 
-def judge(module: str, sample: int | None, seed: int) -> dict[str, Any]:
+def judge(module: Module, sample: int | None, seed: int, recorded_only: bool) -> dict[str, Any]:
     """Let the tests judge the mutants of a module."""
-    path = ROOT / "ppocore" / Path(*module.split(".")).with_suffix(".py")
-    tree = ast.parse(path.read_text())
-    found = mutants(tree)
-    if sample is not None and sample < len(found):
-        found = sorted(random.Random(seed).sample(found, sample), key=lambda mutant: mutant.line)
+    tree = ast.parse(module.file.read_text(encoding="utf-8"))
+    found = changes(tree)
+    total, recorded = len(found), module.recorded()
+    if recorded_only:
+        found = [pair for pair in found if pair[1] in recorded]
+    elif sample is not None and sample < total:
+        found = sorted(random.Random(seed).sample(found, sample), key=lambda pair: pair[0].line)
     began = time.monotonic()
     clean = in_a_fork(module, tree, {}, None, 600.0)
     taken = time.monotonic() - began
     if clean is None or not clean["passed"]:
-        raise SystemExit(f"the tests of {module} fail without any mistake: {clean and clean['failed']}")
+        raise SystemExit(f"the tests of {module.name} fail without any mistake: {clean and clean['failed']}")
     order = dict(clean["seconds"])  # the quickest first, and before them those that found the last mistakes
-    survivors, killers, turn = [], dict[str, int](), 0.0
-    for mutant in found:
+    survivors, new, killers, turn = Counter[Change](), list[Change](), dict[str, int](), 0.0
+    for mutant, change in found:
         result = in_a_fork(module, tree, order, mutant, 5.0 * taken + 5.0)
         if result is not None and result["passed"]:
-            old, new = mutant.difference()
-            survivors.append({"line": mutant.line, "old": old, "new": new})
-            print(f"{path.relative_to(ROOT)}:{mutant.line}\n    - {old}\n    + {new}", flush=True)
+            survivors[change] += 1
+            if survivors[change] > recorded[change]:
+                new.append(change)
+                show(module, "not listed", change, mutant.line)
         else:
             name = "timeout" if result is None else result["failed"]
             killers[name] = killers.get(name, 0) + 1
             if clean["seconds"].get(name, 9.0) < 0.2:
                 turn -= 1.0
                 order[name] = turn
+    judged = Counter(change for _, change in found)
+    whole = recorded_only or len(found) == total
+    stale = [change for change in (recorded - survivors).elements() if whole or change in judged]
+    for change in stale:
+        show(module, "listed, but killed" if change in judged else "listed, but not in the file", change)
+    if total != module.mutants:
+        print(f"{module.name} has {total} mutants, and {DATA.name} says {module.mutants}", flush=True)
     return {
         "mutants": len(found),
-        "killed": len(found) - len(survivors),
+        "killed": len(found) - survivors.total(),
         "minutes": round((time.monotonic() - began) / 60, 1),
-        "survivors": survivors,
+        "not_listed": new,
+        "listed_wrongly": stale,
         "killers": dict(sorted(killers.items(), key=lambda pair: -pair[1])),
     }
+
+
+def show(module: Module, what: str, change: Change, line: int | None = None) -> None:
+    """Print one change, and what of it is not as the list says."""
+    place = f"{module.file.relative_to(ROOT)}:{line or ''} {change.function}"
+    print(f"{what}: {place}\n    - {change.before}\n    + {change.after}", flush=True)
 
 
 def main() -> int:
     """Judge the modules and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"of {', '.join(TESTS)}")
+    modules = load()
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"of {', '.join(modules)}")
     parser.add_argument("--sample", type=int, help="only that many mutants of each module")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--recorded", action="store_true", help="judge only the survivors that are recorded")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--page", action="store_true", help="write docs/mutation.md and end")
     options = parser.parse_args()
-    unknown = set(options.modules) - set(TESTS)
+    if options.page:
+        PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+        return 0
+    unknown = set(options.modules) - set(modules)
     if unknown:
-        parser.error(f"no such module: {', '.join(sorted(unknown))}; there are {', '.join(TESTS)}")
+        parser.error(f"no such module: {', '.join(sorted(unknown))}; there are {', '.join(modules)}")
     # The same examples every time, and no time spent on making them small.
     settings.register_profile(
         "mutation", derandomize=True, database=None, deadline=None, phases=[Phase.explicit, Phase.generate],
@@ -215,14 +225,19 @@ def main() -> int:
     torch.set_num_threads(1)
     assert not any(name.split(".")[0] == "ppocore" for name in sys.modules)
 
-    rows = {module: judge(module, options.sample, options.seed) for module in options.modules or TESTS}
+    rows = {
+        name: judge(modules[name], options.sample, options.seed, options.recorded)
+        for name in options.modules or modules
+    }
     print("| module | mutants | killed | share | minutes |\n|---|---:|---:|---:|---:|")
     for name, row in rows.items():
         share = row["killed"] / max(1, row["mutants"])
         print(f"| {name} | {row['mutants']} | {row['killed']} | {share:.1%} | {row['minutes']} |")
     if options.json:
         print(json.dumps(rows))
-    return 0 if all(row["killed"] >= 0.95 * row["mutants"] for row in rows.values()) else 1
+    right = not any(row["not_listed"] or row["listed_wrongly"] for row in rows.values())
+    enough = options.recorded or all(row["killed"] >= 0.95 * row["mutants"] for row in rows.values())
+    return 0 if right and enough else 1
 
 
 if __name__ == "__main__":

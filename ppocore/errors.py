@@ -1,8 +1,18 @@
 """The errors a user can cause, told apart from programming mistakes.
 
-`UsageError` is a `ValueError` raised before anything is created; the command line prints it and exits
-with status 2.  `RunError` stops a run that has begun; the command line says what was saved and exits
-with status 1.  Functions that take arrays raise plain `ValueError` and `TypeError`.
+::
+
+    UsageError(ValueError)                      a setting, a name or a combination that cannot be run: raised before
+    |                                           anything is created; the command line exits with status 2
+    +-- MissingBackendError(UsageError, ImportError)  a backend whose framework is missing or too old
+    RunError(RuntimeError)                      a run that began and cannot go on: raised once what it had is saved;
+    |                                           the command line exits with status 1
+    +-- OutputError(RunError)                   what the run ended with cannot be written
+    +-- EnvironmentFault(RunError, ValueError)  an environment raised, hung, died or broke its contract
+    +-- NonFiniteError(RunError, ValueError)    the loss or a gradient was not finite; `Backend.update` raises it
+    RunWarning(RuntimeWarning)                  warned of, not raised: a run goes on that a person should look at
+
+Functions that take arrays raise plain `ValueError` and `TypeError`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ import pytest
 
 from ppocore.registry import available_backends
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).resolve().parent.parent / "examples" / "systems"
 
 # What each system publishes: gamma, lambda (None: not used), clip range, epochs, learning rates of actor and critic,

@@ -5,6 +5,7 @@ Nothing is downloaded: each environment sees the packages of this one, except pp
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.posix
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = {"ppocore": "ppocore", "backends": "ppocore/backends", "envs": "ppocore/envs"}
@@ -53,13 +56,10 @@ def modules(folder):
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory):
-    """A copy of what a build reads, so that building leaves nothing in this checkout."""
-    copy = tmp_path_factory.mktemp("checkout")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, copy)
-    for folder in SOURCES:
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    return copy
+    """A copy of this checkout as it is cloned, so that building leaves nothing here."""
+    copy = tmp_path_factory.mktemp("checkout") / "source"
+    ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").split()]
+    return shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", *ignored))
 
 
 @pytest.fixture(scope="session")
@@ -165,11 +165,44 @@ def test_the_wheel_holds_every_module_and_puts_nothing_beside_ppocore(wheel):
     assert "ppocore/py.typed" in names
 
 
-def test_the_sdist_holds_what_the_wheel_is_built_from(sdist):
+def test_links_of_the_description_lead_to_the_repository(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+        description = archive.read(metadata).decode()
+    relative, readme = re.compile(r"\]\((?!https:|#)"), (ROOT / "README.md").read_text(encoding="utf-8")
+    assert relative.search(readme)
+    assert not relative.search(description)
+    assert "](https://github.com/ppocore/ppocore/blob/main/docs/settings.md)" in description
+    assert "](https://github.com/ppocore/ppocore/raw/main/docs/cartpole.png)" in description
+
+
+@pytest.fixture(scope="session")
+def unpacked_sdist(sdist, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unpacked")
     with tarfile.open(sdist) as archive:
-        names = {name.partition("/")[2] for name in archive.getnames()}
-    expected = {path.relative_to(ROOT).as_posix() for folder in SOURCES for path in (ROOT / folder).rglob("*.py")}
-    assert names >= expected | {"LICENSE", "README.md", "pyproject.toml", "ppocore/py.typed"}
+        archive.extractall(folder, filter="data")
+    (source,) = folder.iterdir()
+    return source
+
+
+def test_the_sdist_holds_what_a_clone_holds(checkout, unpacked_sdist):
+    there, cloned = (
+        {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        for folder in (unpacked_sdist, checkout)
+    )
+    tops = {name.partition("/")[0] for name in there}
+    assert {"docs", "examples", "benchmarks", ".ci", ".github", "setup.py", "constraints.txt"} <= tops
+    assert sorted(name for name in cloned - there if name.partition("/")[0] in tops) == []
+
+
+def test_the_tests_of_the_sdist_find_the_files_that_they_read(unpacked_sdist, builder, tmp_path):
+    names = ["test_documentation", "test_project", "test_mutation_survivors", "test_own_backend"]
+    files = [path for name in names for path in (unpacked_sdist / "tests").rglob(f"{name}.py")]
+    assert len(files) == len(names)
+    flags = ["-q", "-p", "no:cacheprovider", "-k", "not of_the_readme and not fingerprint"]
+    done = run(builder, "-m", "pytest", *flags, *files, cwd=unpacked_sdist, pythonpath=unpacked_sdist)
+    assert " passed" in done
+    assert "skipped" not in done
 
 
 def test_a_bare_checkout_works_on_the_python_path(checkout, builder, tmp_path):

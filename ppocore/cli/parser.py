@@ -185,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Hold a backend against the numpy one, property by property (needs hypothesis). "
         "Exit status 1 if any fails.",
     )
-    check.add_argument("name", metavar="NAME", help="see ppocore backends")
+    check.add_argument("name", metavar="NAME", help="see ppocore backends; or MODULE:CLASS, a class of your own")
     check.add_argument("--examples", type=int, default=50, metavar="N", help="problems tried for each property (50)")
     check.add_argument("--device", default="cpu", metavar="NAME", help="where the backend computes: cpu or cuda (cpu)")
     _add_json(check)

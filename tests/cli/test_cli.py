@@ -123,6 +123,7 @@ def test_an_unwritable_run_directory(capsys, tmp_path):
     assert "cannot be written to" in refused(capsys, "train", *QUICK, "--quiet", "--run-dir", "file/run")
 
 
+@pytest.mark.posix
 def test_ctrl_c_saves_the_policy_and_says_so(tmp_path):
     arguments = "train CartPole-v1 --run-dir here --steps 100000000 --no-anneal-learning-rate".split()
     process = subprocess.Popen(
@@ -140,7 +141,7 @@ def test_ctrl_c_saves_the_policy_and_says_so(tmp_path):
     assert main(["evaluate", "here", "--episodes", "1"]) == 0
 
 
-@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are a POSIX feature")
+@pytest.mark.posix
 def test_a_terminal_gets_a_live_bar(tmp_path):
     import fcntl
     import pty

@@ -26,6 +26,8 @@ from ppocore.registry import available_backends
 from ppocore.runs.replay import encode_bundle, read_bundle, replay, replay_lines
 from ppocore.training.failed_update import FailedUpdate
 
+pytestmark = pytest.mark.posix
+
 
 class Walk(gym.Env):
     """A random walk; calls `fault` in step `at` of all steps of this process's environments, unless it is None."""

@@ -14,6 +14,8 @@ from support.interrupting import rows
 
 from ppocore import Policy, PPOConfig, resume, train
 
+pytestmark = pytest.mark.posix
+
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("vectorization", ["sync", "async"])

@@ -252,6 +252,7 @@ def test_a_target_that_is_none_is_one_sentence(target, message, tmp_path):
     assert len(refused.stderr.splitlines()) == 1
 
 
+@pytest.mark.posix
 def test_a_limit_that_interrupts_leaves_the_process_as_it_was():
     import signal
 

@@ -11,6 +11,8 @@ import pytest
 
 from ppocore import PPOConfig, train
 
+pytestmark = pytest.mark.slow
+
 CONFIG = PPOConfig(total_steps=4096, num_envs=4, num_steps=64, minibatch_size=64, update_epochs=4)
 NORMALIZED = CONFIG.replace(normalize_observations=True, normalize_rewards=True, shared_trunk=True)
 

@@ -16,6 +16,8 @@ from ppocore.errors import NonFiniteError
 from ppocore.networks import NetworkSpec
 from ppocore.registry import available_backends, backend_factory
 
+pytestmark = pytest.mark.slow
+
 BACKENDS = [name for name in ("numpy", "torch", "paddle") if available_backends()[name] is None]
 OTHERS = BACKENDS[1:]
 SMALL = PPOConfig(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from ppocore.errors import UsageError
+from ppocore.testing.target import find_target
 
 
 def check_gae_command(
@@ -22,7 +21,7 @@ def check_gae_command(
     """
     if examples < 1:
         raise UsageError(f"--examples {examples} must be at least 1")
-    function = _found(target)
+    function: Callable[..., Any] = find_target(target, kind="function", example="my_package.ppo:compute_gae")
     try:
         from ppocore.testing.gae.adapters import batch_major, episode_lists, from_dones, token_level
         from ppocore.testing.gae.check import check_gae
@@ -49,26 +48,3 @@ def check_gae_command(
     )
     print(json.dumps({**report.to_dict(), "candidate": target}) if as_json else report)
     return report.passed
-
-
-def _found(target: str) -> Callable[..., Any]:
-    """The function that a target names; modules in the working directory are found as well."""
-    module, separator, name = target.partition(":")
-    if not (module and separator and name):
-        raise UsageError(f"{target!r} names no function: give MODULE:FUNCTION, for instance my_package.ppo:compute_gae")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    try:
-        found: Any = importlib.import_module(module)
-    except ImportError as error:
-        raise UsageError(f"{module} cannot be imported: {error}") from error
-    except Exception as error:
-        raise UsageError(f"{module} fails when it is imported: {type(error).__name__}: {error}") from error
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise UsageError(f"{module} has no {name}: name a function of it")
-        found = getattr(found, part)
-    if not callable(found):
-        raise UsageError(f"{target} is {found!r}, not a function")
-    function: Callable[..., Any] = found
-    return function
