@@ -17,17 +17,9 @@ from typing import Any
 import numpy as np
 
 import ppocore
-from ppocore.backend import (
-    ADAM_BETAS,
-    Minibatch,
-    Objective,
-    OptimizerStep,
-    UpdateStats,
-    adam_factors,
-    gradient_grid,
-    is_critic,
-)
+from ppocore.backend import Minibatch, Objective, OptimizerStep, UpdateStats, is_critic
 from ppocore.backends.numpy_backend import NumpyBackend
+from ppocore.optimizers import ADAM_BETAS, Adam, gradient_grid
 
 
 def norm(arrays: Iterable[Any]) -> float:
@@ -54,7 +46,7 @@ class OwnBackend(NumpyBackend):
             state = self.state()
             state["adam.step"] = state["adam.step"] + 1
             state["adam.held"] = state.get("adam.held", 0) + np.int64(step.hold_actor)
-            factors = adam_factors(step, int(state["adam.step"]), int(state["adam.held"]))
+            factors = Adam(self.epsilon).factors(step, int(state["adam.step"]), int(state["adam.held"]))
             for name, gradient in gradients.items():
                 critic = is_critic(name)
                 if step.hold_actor and not critic:
@@ -64,7 +56,7 @@ class OwnBackend(NumpyBackend):
                     gradient = gradient * (step.max_grad_norm / float(np.float32(mine)))
                 if self.grid is not None:
                     gradient = gradient + self.grid - self.grid
-                self._adam_step(state, name, gradient, *factors[0 if critic else 1])
+                self._adam_step(state, name, gradient, *(pair[0 if critic else 1] for pair in factors))
             self.load_state(state)
         log_ratio = np.clip(seen.log_prob - batch.log_probs, -20.0, 20.0)
         old_kl, moved = -float(log_ratio.mean()), seen.ratio - 1.0

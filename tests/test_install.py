@@ -58,8 +58,14 @@ def modules(folder):
 def checkout(tmp_path_factory):
     """A copy of this checkout as it is cloned, so that building leaves nothing here."""
     copy = tmp_path_factory.mktemp("checkout") / "source"
-    ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").split()]
-    return shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", *ignored))
+    lines = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    everywhere = shutil.ignore_patterns(".git", *(line.strip("/") for line in lines if not line.startswith("/")))
+    at_the_top = shutil.ignore_patterns(*(line.strip("/") for line in lines if line.startswith("/")))
+
+    def ignored(folder, names):
+        return everywhere(folder, names) | (at_the_top(folder, names) if Path(folder) == ROOT else set())
+
+    return shutil.copytree(ROOT, copy, ignore=ignored)
 
 
 @pytest.fixture(scope="session")
