@@ -8,12 +8,14 @@ number of optimizer steps under ``adam.step`` (int64).  Where the actor was held
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ppocore.errors import NonFiniteError, UsageError
-from ppocore.typing import Array
+
+Array = NDArray[Any]
 
 
 class AdamState(NamedTuple):
