@@ -36,6 +36,10 @@ class ActionSpace(ABC):
     shape: tuple[int, ...]
     dtype: str
 
+    @cached_property
+    def _dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.dtype)
+
     @property
     def size(self) -> int:
         """Return the number of choices, components, bits or continuous dimensions."""
@@ -141,7 +145,7 @@ class MultiDiscreteAction(ActionSpace):
     def from_samples(self, samples: Array, distribution: Distribution) -> Array:
         """See `ActionSpace.from_samples`."""
         counted = samples if self._start is None else samples + self._start
-        return counted.astype(self.dtype).reshape(len(samples), *self.shape)
+        return counted.astype(self._dtype).reshape(len(samples), *self.shape)
 
     def to_dict(self) -> dict[str, Any]:
         """See `ActionSpace.to_dict`."""
@@ -174,7 +178,7 @@ class MultiBinaryAction(ActionSpace):
 
     def from_samples(self, samples: Array, distribution: Distribution) -> Array:
         """See `ActionSpace.from_samples`."""
-        return samples.astype(self.dtype).reshape(len(samples), *self.shape)
+        return samples.astype(self._dtype).reshape(len(samples), *self.shape)
 
     def to_dict(self) -> dict[str, Any]:
         """See `ActionSpace.to_dict`."""
