@@ -41,7 +41,8 @@ def _entry(info: Mapping[str, Any], key: str, index: int) -> Any:
         return None
     if isinstance(values, Mapping):
         return _entries(values, index)
-    if not isinstance(values, np.ndarray | list | tuple) or (isinstance(values, np.ndarray) and not values.ndim):
+    each = isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.ndim > 0)
+    if not each or index >= len(values):
         return None  # of the vector as a whole
     value = values[index]
     if isinstance(value, np.generic):

@@ -201,9 +201,10 @@ def test_infos_that_a_vector_environment_gives_as_a_whole_or_as_a_list():
         "fps": 60,
         "names": ["a", "b"],
         "mean": np.array(3.0),
+        "of the first": ["b"],
     }
     assert own_info(info, 1) == {"won": True}
-    assert own_info(info, 0) == {"names": "a"}
+    assert own_info(info, 0) == {"names": "a", "of the first": "b"}
     del info["final_info"]
     assert own_info(info, 1) == {"episode": {"r": 2.0}, "names": "b"}
 
