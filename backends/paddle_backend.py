@@ -11,7 +11,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ppocore.backend import is_critic
 from ppocore.backends.autograd import AutogradBackend
 from ppocore.backends.paddle_network import F, PaddleNetwork, Tensor, nn, paddle
 from ppocore.errors import UsageError
@@ -61,11 +60,6 @@ class Operations:
         return [x] if len(sizes) == 1 else paddle.split(x, list(sizes), axis=1)
 
     @staticmethod
-    def norm(x: Tensor) -> Tensor:
-        """Of a flat tensor."""
-        return x.dot(x).sqrt()
-
-    @staticmethod
     def constant(array: Array, like: Tensor) -> Tensor:
         """Numbers that are not learned."""
         return paddle.to_tensor(array, dtype=like.dtype, place=like.place)
@@ -90,15 +84,13 @@ class PaddleBackend(AutogradBackend):
         self._place = _place(device)
         self.network = PaddleNetwork(self.spec) if self.own_network is None else self.own_network
         _convert(self.network, self._place, self._dtype.name)
-        found = dict(self.network.named_parameters())
-        names = self.spec.shapes() if self.own_network is None else found  # in canonical order, not in paddle's
-        self._parameters = {name: found[name] for name in names if not found[name].stop_gradient}
-        self._shapes = {name: tuple(p.shape) for name, p in self._parameters.items()}
+        self._parameters = self._trained(self.network, lambda parameter: not parameter.stop_gradient)
+        shapes = {name: tuple(p.shape) for name, p in self._parameters.items()}
         if self._parameters:
             flat = _gathered(self._parameters.values())
             flat = Operations.rounded(flat) if self._exact else flat
             self._store([flat, *(paddle.zeros_like(flat) for _ in self._optimizer.slots)])
-        return self._shapes
+        return shapes
 
     def _tensor(self, array: Array) -> Tensor:
         kind = self._dtype.name if array.dtype.kind == "f" else None
@@ -107,9 +99,6 @@ class PaddleBackend(AutogradBackend):
     def _array(self, tensor: Tensor) -> Array:
         array: Array = tensor.detach().numpy()
         return array
-
-    def _critic_weights(self) -> list[Tensor]:
-        return [p for name, p in self._parameters.items() if is_critic(name) and p.ndim == 2]
 
     def _gradient(self, loss: Tensor) -> Tensor:
         for parameter in self._parameters.values():
