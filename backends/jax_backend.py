@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import Any
 
 import jax
 import numpy as np
+from jax import Array as Tensor
 from jax import lax
 from jax import numpy as jnp
 from numpy.typing import NDArray
@@ -27,7 +29,6 @@ from ppocore.networks import NetworkSpec
 from ppocore.optimizers import Adam
 
 Array = NDArray[Any]
-Tensor = jax.Array
 
 
 class Operations:
@@ -156,7 +157,12 @@ class JaxBackend(AutogradBackend):
     _frozen = "no array of its parameters is of floating-point numbers"
 
     def __init__(
-        self, spec: NetworkSpec | None = None, *, network: Apply | None = None, parameters: Any = None, **settings: Any
+        self,
+        spec: NetworkSpec | None = None,
+        *,
+        network: Apply | JaxNetwork | None = None,
+        parameters: Any = None,
+        **settings: Any,
     ) -> None:
         if network is not None and not isinstance(network, JaxNetwork):
             if not callable(network):
@@ -183,13 +189,14 @@ class JaxBackend(AutogradBackend):
         self._layout = Layout(tuple(shapes), tuple(shapes.values()), BuiltIn(self.spec)) if own is None else own.layout
         self._shapes = dict(zip(self._layout.names, self._layout.shapes, strict=True))
         self._zero = jax.device_put(np.zeros((), np.int64 if self._exact else np.int32), self._device)
-        flat = np.zeros(sum(map(np.prod, self._layout.shapes)).astype(int)) if own is None else np.asarray(own.flat)
+        flat = np.zeros(sum(map(prod, self._layout.shapes))) if own is None else np.asarray(own.flat)
         flat = flat.astype(np.float32).astype(self._dtype)
         self._store([self._tensor(flat), *(self._tensor(np.zeros_like(flat)) for _ in self._optimizer.slots)])
         return self._shapes
 
     def _tensor(self, array: Array) -> Tensor:
-        return jax.device_put(array.astype(self._dtype) if array.dtype.kind == "f" else array, self._device)
+        converted = array.astype(self._dtype) if array.dtype.kind == "f" else array
+        return jax.device_put(converted, self._device)
 
     def _array(self, tensor: Tensor) -> Array:
         return np.array(tensor)
@@ -223,9 +230,9 @@ class JaxBackend(AutogradBackend):
         return terms, gradient, figures
 
     def _stepped(self, gradient: Tensor, clip: Any, factors: Sequence[Any], only: Tensor | None) -> list[Tensor]:
-        return _stepped(
-            self._optimizer.epsilon, self._grid, self._zero, self._tensors, gradient, [clip, *factors], only
-        )
+        numbers, epsilon = [clip, *factors], self._optimizer.epsilon
+        after: list[Tensor] = _stepped(epsilon, self._grid, self._zero, self._tensors, gradient, numbers, only)
+        return after
 
 
 def _rows(count: int) -> int:

@@ -79,9 +79,9 @@ class Operations:
         return x.gather(1, index.unsqueeze(1)).squeeze(1)
 
     @staticmethod
-    def split(x: Tensor, sizes: Sequence[int]) -> Sequence[Tensor]:
+    def split(x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
         """Columns in groups."""
-        return x.split(tuple(sizes), dim=1)
+        return list(x.split(tuple(sizes), dim=1))
 
     @staticmethod
     def constant(array: Array, like: Tensor) -> Tensor:
