@@ -36,7 +36,7 @@ class Operations:
 
     abs, exp, log, log1p, sqrt, sigmoid = jnp.abs, jnp.exp, jnp.log, jnp.log1p, jnp.sqrt, jax.nn.sigmoid
     minimum, maximum, where, stack, zeros_like = jnp.minimum, jnp.maximum, jnp.where, jnp.stack, jnp.zeros_like
-    ones_like, log_softmax = jnp.ones_like, jax.nn.log_softmax
+    square, probability, log_softmax = jnp.square, jnp.exp, jax.nn.log_softmax
     lgamma, digamma = jax.scipy.special.gammaln, jax.scipy.special.digamma
 
     @staticmethod
@@ -58,6 +58,11 @@ class Operations:
     def split(x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
         """Columns in groups."""
         return jnp.split(x, np.cumsum(sizes)[:-1], axis=1)
+
+    @staticmethod
+    def as_numbers(flags: Tensor, like: Tensor) -> Tensor:
+        """1 where a flag is set, else 0."""
+        return flags.astype(like.dtype)
 
     @staticmethod
     def constant(array: Array, like: Tensor) -> Tensor:
