@@ -86,6 +86,7 @@ class AutogradBackend:
     name: ClassVar[str]
     xp: ClassVar[Any]
     """The framework's `Operations`."""
+    own_network: Any
     network_type: ClassVar[type]
     """What a network of the user's own must be."""
 
@@ -141,9 +142,9 @@ class AutogradBackend:
         """Every term of the loss, without a step."""
         with self._computing():
             terms = self._terms(batch, Coefficients.of(objective))
-            arrays = {name: self._array(terms[name]) for name in ("log_prob", "ratio", "entropy")}
-            numbers = {name: float(terms[name]) for name in ("policy_loss", "value_loss", "loss", "kl")}
-            return Evaluation(**arrays, **numbers, value=self._array(terms["values"]))
+            found: dict[str, Any] = {name: self._array(terms[name]) for name in ("log_prob", "ratio", "entropy")}
+            found |= {name: float(terms[name]) for name in ("policy_loss", "value_loss", "loss", "kl")}
+            return Evaluation(**found, value=self._array(terms["values"]))
 
     def gradients(self, batch: Minibatch, objective: Objective) -> dict[str, Array]:
         """The gradient of the loss by weight name, before clipping."""

@@ -84,11 +84,11 @@ def loss_terms(
         surrogate = xp.where((advantages < 0.0) & (surrogate < least), least, surrogate)
     policy_loss = -mean(surrogate)
     error = values - returns
-    squared_error = error * error
+    squared_error = xp.square(error)
     if c.value_clip_range is not None:
         old_values = given["values"]
         error = old_values + xp.clip(values - old_values, -c.value_clip_range, c.value_clip_range) - returns
-        squared_error = xp.maximum(squared_error, error * error)
+        squared_error = xp.maximum(squared_error, xp.square(error))
     value_loss = 0.5 * mean(squared_error)
     mean_entropy = mean(entropy)
     loss = policy_loss - c.entropy_coef * mean_entropy + c.value_coef * value_loss
@@ -100,7 +100,7 @@ def loss_terms(
         loss = loss + c.kl_coef * kl
     if c.critic_l2_coef is not None:
         matrices = [w for name, w in weights.items() if is_critic(name) and w.ndim == 2]
-        loss = loss + c.critic_l2_coef * sum((w * w).sum() for w in matrices)
+        loss = loss + c.critic_l2_coef * sum(xp.square(w).sum() for w in matrices)
     return {
         "parameters": unmasked, "values": values, "log_prob": log_prob, "log_ratio": log_ratio, "ratio": ratio,
         "entropy": entropy, "mean_entropy": mean_entropy, "policy_loss": policy_loss, "value_loss": value_loss,
@@ -111,12 +111,12 @@ def loss_terms(
 def statistics(xp: Any, terms: Mapping[str, Tensor], gradient: Tensor, clip_range: float, valid: Tensor) -> Tensor:
     """The numbers of `ppocore.backend.UpdateStats`, (9,); in one array, which is one transfer from another device."""
     moved = terms["ratio"] - 1.0
-    outside = xp.where(xp.abs(moved) > clip_range, xp.ones_like(moved), 0.0)
+    outside = xp.as_numbers(xp.abs(moved) > clip_range, moved)
     old_approx_kl = -_mean(xp, terms["log_ratio"], valid)
     figures = [
         *(terms[name] for name in ("loss", "policy_loss", "value_loss", "mean_entropy")),
         *(old_approx_kl, _mean(xp, moved, valid) + old_approx_kl, _mean(xp, outside, valid)),
-        *(xp.sqrt((gradient * gradient).sum()), terms["kl"]),
+        *(xp.sqrt(xp.square(gradient).sum()), terms["kl"]),
     ]
     return xp.stack(figures)
 

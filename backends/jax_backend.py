@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import Any
 
 import jax
 import numpy as np
+from jax import Array as Tensor
 from jax import lax
 from jax import numpy as jnp
 from numpy.typing import NDArray
@@ -27,7 +29,6 @@ from ppocore.networks import NetworkSpec
 from ppocore.optimizers import Adam
 
 Array = NDArray[Any]
-Tensor = jax.Array
 
 
 class Operations:
@@ -35,7 +36,7 @@ class Operations:
 
     abs, exp, log, log1p, sqrt, sigmoid = jnp.abs, jnp.exp, jnp.log, jnp.log1p, jnp.sqrt, jax.nn.sigmoid
     minimum, maximum, where, stack, zeros_like = jnp.minimum, jnp.maximum, jnp.where, jnp.stack, jnp.zeros_like
-    ones_like, log_softmax = jnp.ones_like, jax.nn.log_softmax
+    square, probability, log_softmax = jnp.square, jnp.exp, jax.nn.log_softmax
     lgamma, digamma = jax.scipy.special.gammaln, jax.scipy.special.digamma
 
     @staticmethod
@@ -57,6 +58,11 @@ class Operations:
     def split(x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
         """Columns in groups."""
         return jnp.split(x, np.cumsum(sizes)[:-1], axis=1)
+
+    @staticmethod
+    def as_numbers(flags: Tensor, like: Tensor) -> Tensor:
+        """1 where a flag is set, else 0."""
+        return flags.astype(like.dtype)
 
     @staticmethod
     def constant(array: Array, like: Tensor) -> Tensor:
@@ -156,7 +162,12 @@ class JaxBackend(AutogradBackend):
     _frozen = "no array of its parameters is of floating-point numbers"
 
     def __init__(
-        self, spec: NetworkSpec | None = None, *, network: Apply | None = None, parameters: Any = None, **settings: Any
+        self,
+        spec: NetworkSpec | None = None,
+        *,
+        network: Apply | JaxNetwork | None = None,
+        parameters: Any = None,
+        **settings: Any,
     ) -> None:
         if network is not None and not isinstance(network, JaxNetwork):
             if not callable(network):
@@ -183,13 +194,14 @@ class JaxBackend(AutogradBackend):
         self._layout = Layout(tuple(shapes), tuple(shapes.values()), BuiltIn(self.spec)) if own is None else own.layout
         self._shapes = dict(zip(self._layout.names, self._layout.shapes, strict=True))
         self._zero = jax.device_put(np.zeros((), np.int64 if self._exact else np.int32), self._device)
-        flat = np.zeros(sum(map(np.prod, self._layout.shapes)).astype(int)) if own is None else np.asarray(own.flat)
+        flat = np.zeros(sum(map(prod, self._layout.shapes))) if own is None else np.asarray(own.flat)
         flat = flat.astype(np.float32).astype(self._dtype)
         self._store([self._tensor(flat), *(self._tensor(np.zeros_like(flat)) for _ in self._optimizer.slots)])
         return self._shapes
 
     def _tensor(self, array: Array) -> Tensor:
-        return jax.device_put(array.astype(self._dtype) if array.dtype.kind == "f" else array, self._device)
+        converted = array.astype(self._dtype) if array.dtype.kind == "f" else array
+        return jax.device_put(converted, self._device)
 
     def _array(self, tensor: Tensor) -> Array:
         return np.array(tensor)
@@ -223,9 +235,9 @@ class JaxBackend(AutogradBackend):
         return terms, gradient, figures
 
     def _stepped(self, gradient: Tensor, clip: Any, factors: Sequence[Any], only: Tensor | None) -> list[Tensor]:
-        return _stepped(
-            self._optimizer.epsilon, self._grid, self._zero, self._tensors, gradient, [clip, *factors], only
-        )
+        numbers, epsilon = [clip, *factors], self._optimizer.epsilon
+        after: list[Tensor] = _stepped(epsilon, self._grid, self._zero, self._tensors, gradient, numbers, only)
+        return after
 
 
 def _rows(count: int) -> int:

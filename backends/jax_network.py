@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax import Array as Tensor
 from jax import numpy as jnp
 from numpy.typing import NDArray
 
 from ppocore.networks import NetworkSpec
 
-Tensor = jax.Array
 Apply = Callable[[Any, Tensor], tuple[Tensor, Tensor]]
 """From parameters and observations (B, O) to distribution parameters (B, P) and values (B,)."""
 
@@ -23,7 +24,7 @@ class Layout(NamedTuple):
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
-    apply: Callable[[Sequence[Tensor], Tensor], tuple[Tensor, Tensor]]
+    apply: Apply
 
     def pieces(self, flat: Tensor) -> list[Tensor]:
         """The parameters, in the order of their names."""
@@ -33,7 +34,8 @@ class Layout(NamedTuple):
         return found
 
 
-class BuiltIn(NamedTuple):
+@dataclass(frozen=True)
+class BuiltIn:
     """The network of a `NetworkSpec`; equal ones are one to the compiler."""
 
     spec: NetworkSpec
@@ -90,7 +92,7 @@ class JaxNetwork:
     def parameters(self) -> Any:
         """The parameters as they are now, as NumPy arrays in the shape of the pytree."""
         flat = np.asarray(self.flat)
-        pieces = Layout.pieces(self.layout, flat)  # type: ignore[arg-type]
+        pieces = Layout.pieces(self.layout, flat)
         return self._whole([np.array(piece, np.float32) for piece in pieces])
 
     def _whole(self, pieces: Sequence[Any]) -> Any:

@@ -24,14 +24,14 @@ _LEAST = -700.0
 class Operations:
     """See `ppocore.backends.autograd`."""
 
-    abs, log, log1p, sqrt, sigmoid = paddle.abs, paddle.log, paddle.log1p, paddle.sqrt, F.sigmoid
+    abs, exp, log, log1p, sqrt, sigmoid = paddle.abs, paddle.exp, paddle.log, paddle.log1p, paddle.sqrt, F.sigmoid
     minimum, maximum, clip, stack = paddle.minimum, paddle.maximum, paddle.clip, paddle.stack
-    zeros_like, ones_like, copy = paddle.zeros_like, paddle.ones_like, paddle.clone
+    zeros_like, copy, square = paddle.zeros_like, paddle.clone, paddle.square
     lgamma, digamma = paddle.lgamma, paddle.digamma
 
     @staticmethod
-    def exp(x: Tensor) -> Tensor:
-        """`paddle.exp`, but 0 where it underflows, as of a masked action; on the CPU it holds that at 6e-309."""
+    def probability(x: Tensor) -> Tensor:
+        """Return ``exp(x)``, but 0 where it underflows, as of a masked action; paddle holds that at 6e-309 on the CPU."""
         return paddle.where(x < _LEAST, paddle.zeros_like(x), x.exp())
 
     @staticmethod
@@ -42,7 +42,7 @@ class Operations:
     @staticmethod
     def softplus(x: Tensor) -> Tensor:
         """``log(1 + exp(x))``: `F.softplus` is x itself from 20 on, `F.log_sigmoid` is 0 from 37 on (float32: 17)."""
-        return paddle.maximum(x, paddle.zeros_like(x)) + paddle.log1p(Operations.exp(-x.abs()))
+        return paddle.maximum(x, paddle.zeros_like(x)) + paddle.log1p(Operations.probability(-x.abs()))
 
     @staticmethod
     def log_softmax(x: Tensor) -> Tensor:
@@ -58,6 +58,11 @@ class Operations:
     def split(x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
         """Columns in groups."""
         return [x] if len(sizes) == 1 else paddle.split(x, list(sizes), axis=1)
+
+    @staticmethod
+    def as_numbers(flags: Tensor, like: Tensor) -> Tensor:
+        """1 where a flag is set, else 0."""
+        return flags.astype(like.dtype)
 
     @staticmethod
     def constant(array: Array, like: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ class Operations:
 
     abs, exp, log, log1p, sqrt, sigmoid = torch.abs, torch.exp, torch.log, torch.log1p, torch.sqrt, torch.sigmoid
     minimum, maximum, where, clip, stack = torch.minimum, torch.maximum, torch.where, torch.clamp, torch.stack
-    zeros_like, ones_like, copy = torch.zeros_like, torch.ones_like, torch.clone
+    zeros_like, copy, square, probability = torch.zeros_like, torch.clone, torch.square, torch.exp
     lgamma, digamma = torch.lgamma, _Digamma.apply
 
     @staticmethod
@@ -79,9 +79,14 @@ class Operations:
         return x.gather(1, index.unsqueeze(1)).squeeze(1)
 
     @staticmethod
-    def split(x: Tensor, sizes: Sequence[int]) -> Sequence[Tensor]:
+    def split(x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
         """Columns in groups."""
-        return x.split(tuple(sizes), dim=1)
+        return list(x.split(tuple(sizes), dim=1))
+
+    @staticmethod
+    def as_numbers(flags: Tensor, like: Tensor) -> Tensor:
+        """1 where a flag is set, else 0."""
+        return flags.to(like.dtype)
 
     @staticmethod
     def constant(array: Array, like: Tensor) -> Tensor:
