@@ -31,7 +31,7 @@ class Operations:
 
     @staticmethod
     def probability(x: Tensor) -> Tensor:
-        """Return ``exp(x)``, but 0 where it underflows, as of a masked action; paddle holds that at 6e-309 on the CPU."""
+        """Return ``exp(x)``, but 0 where it underflows, as of a masked action; on the CPU paddle stops at 6e-309."""
         return paddle.where(x < _LEAST, paddle.zeros_like(x), x.exp())
 
     @staticmethod
