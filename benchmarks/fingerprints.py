@@ -90,8 +90,8 @@ CASES = {
     "beta": Case(PENDULUM, "Pendulum-v1, Beta", {**BETA, **ENTROPY}, PENDULUM),
     "kl": Case(CARTPOLE, "CartPole-v1, adaptive KL penalty", {"objective": "kl", "kl_penalty_target": 0.01}, CARTPOLE),
     "both": Case(PENDULUM, "Pendulum-v1, Beta, clip and KL penalty", {**BETA, "objective": "clip+kl"}, PENDULUM),
-    "no_clip": Case(CARTPOLE, "CartPole-v1, no clip, rate adapted to KL", UNCLIPPED, CARTPOLE),
-    "separate": Case(PENDULUM, "Pendulum-v1, separate optimizers, dual clip, advantages anew", SEPARATE, PENDULUM),
+    "no_clip": Case(CARTPOLE, "CartPole-v1, no clip, learning rate adapted to KL", UNCLIPPED, CARTPOLE),
+    "separate": Case(PENDULUM, "Pendulum-v1, separate optimizers, dual clip, advantages recomputed", SEPARATE, PENDULUM),
 }
 
 

@@ -164,7 +164,7 @@ def _reasons() -> str:
         for reason, survivors in reasons.items():
             diffs = []
             for change, times, _ in survivors:
-                where = f"# {change.function or 'top of the module'}" + (f", {times} times" if times > 1 else "")
+                where = f"# {change.function or 'module level'}" + (f", {times} times" if times > 1 else "")
                 diffs.append(f"  {where}\n- {change.before}\n+ {change.after}")
             entries.append(f"{textwrap.fill(reason, 120)}\n\n```diff\n" + "\n".join(diffs) + "\n```")
         sections.append(title + ("\n\n".join(entries) or "None."))
