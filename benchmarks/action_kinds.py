@@ -1,12 +1,12 @@
-"""A task for every kind of action, trained with several seeds and evaluated over fresh episodes.
+"""Train a task for every kind of action with several seeds, and evaluate each policy over fresh episodes.
 
     python benchmarks/action_kinds.py                         all tasks, seeds 0, 1 and 2 (needs gymnasium[box2d])
     python benchmarks/action_kinds.py beta --seeds 0 1 2 3
     python benchmarks/action_kinds.py --json                  the last line is one JSON object
 
-LunarLander's engines are the multi-discrete and the multi-binary task: which of two and of three states each is in,
-and a bit for each of three.  Taxi is the masked one: it says which actions do something, and here raises an error on
-any other.
+The multi-discrete and the multi-binary task control LunarLander's engines: the main engine has two states and the side
+engines three, or each of the three engines has one bit. The masked task is Taxi, which here raises on any action that
+its mask does not allow.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ppocore.presets import preset
 
 
 class Task(NamedTuple):
-    """An environment, the settings, and the return that solves it; None where there is no such figure."""
+    """Hold an environment, its settings, and the return from which it counts as solved (None if there is none)."""
 
     make: str | Callable[[], gym.Env[Any, Any]]
     config: PPOConfig
@@ -56,7 +56,7 @@ TASKS = {
 
 
 def measure(name: str, seeds: Sequence[int], episodes: int) -> dict[str, Any]:
-    """Train a task once a seed, on the numpy backend, and evaluate what came out."""
+    """Train a task once per seed on the numpy backend, and evaluate the policies."""
     task = TASKS[name]
     returns, seconds, steps = [], [], 0
     for seed in seeds:
@@ -71,9 +71,9 @@ def measure(name: str, seeds: Sequence[int], episodes: int) -> dict[str, Any]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as a Markdown table."""
+    """Return the rows as a Markdown table."""
     lines = [
-        "| Task | Steps | Seeds | Evaluated return of each seed | Solved from | Seconds a run |",
+        "| Task | Steps | Seeds | Evaluated return of each seed | Solved from | Seconds per run |",
         "|---|---:|---|---|---:|---:|",
     ]
     for row in rows:
@@ -85,11 +85,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Train, evaluate, print the table."""
+    """Train, evaluate and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}; by default all")
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"{', '.join(TASKS)} (all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--episodes", type=int, default=100, help="of each evaluation")
+    parser.add_argument("--episodes", type=int, default=100, help="episodes of each evaluation (100)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     unknown = [name for name in options.tasks if name not in TASKS]

@@ -1,10 +1,10 @@
-"""The largest difference from the NumPy oracle in every quantity, for each backend and both precisions.
+"""Measure the largest difference from the NumPy reference in every quantity, for each backend and both precisions.
 
     python benchmarks/backend_agreement.py [--json] [--examples N] [--backends NAME ...]
 
-Every number is what `ppocore.testing.check_backend` saw while it tried to make the properties fail. An error in ulps
-is in units of the arithmetic's epsilon times the largest rounding that the formula's own operations can have left
-behind (`ppocore.testing.backends.error_bounds.rounding`); the candidate is held against the oracle in float64 in both
+Every number comes from ``ppocore.testing.check_backend``, which searches for examples on which a property fails. An
+error in ulps is measured in units of the machine epsilon times the largest rounding error that the formula's own
+operations can cause (``ppocore.testing.backends.error_bounds.rounding``). The reference is in float64 for both
 precisions.
 """
 
@@ -47,7 +47,7 @@ PACKAGES = ("ppocore", "numpy", "torch", "paddlepaddle", "jax", "hypothesis")
 
 
 def largest(report: BackendReport, precision: str) -> dict[str, float]:
-    """The largest error of each quantity that any property saw in one precision."""
+    """Return the largest error of each quantity that any property found in one precision."""
     found: dict[str, float] = {}
     for result in report.results:
         if result.precision == precision:
@@ -57,7 +57,7 @@ def largest(report: BackendReport, precision: str) -> dict[str, float]:
 
 
 def versions() -> dict[str, str]:
-    """What the numbers depend on."""
+    """Return the versions of everything that the numbers depend on."""
     found = {"python": platform.python_version(), "cpu": cpu()}
     for package in PACKAGES:
         try:
@@ -68,7 +68,7 @@ def versions() -> dict[str, str]:
 
 
 def cpu() -> str:
-    """The processor's name, where the system tells."""
+    """Return the processor's name, if the system provides it."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text().splitlines():
@@ -78,7 +78,7 @@ def cpu() -> str:
 
 
 def table(reports: dict[str, BackendReport]) -> str:
-    """Every quantity and backend, as Markdown."""
+    """Return every quantity and backend as a Markdown table."""
     columns = [(name, precision) for name in reports for precision in ("exact", "float32")]
     errors = {(name, precision): largest(reports[name], precision) for name, precision in columns}
     lines = ["| quantity | unit | " + " | ".join(f"{name} {precision}" for name, precision in columns) + " |"]
@@ -94,9 +94,9 @@ def table(reports: dict[str, BackendReport]) -> str:
 def main() -> None:
     """Check every backend and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--examples", type=int, default=200, metavar="N", help="problems for each property (200)")
-    parser.add_argument("--backends", nargs="+", metavar="NAME", help="all that can be used here")
+    parser.add_argument("--backends", nargs="+", metavar="NAME", help="backends to check (all available)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     usable = [name for name, missing in available_backends().items() if missing is None]

@@ -1,10 +1,10 @@
-"""The advantage functions of other libraries under `ppocore.testing.check_gae`.
+"""Check the advantage functions of other libraries with ``ppocore.testing.check_gae``.
 
-    python benchmarks/certify_peers.py                 those of benchmarks/peers that are installed here
+    python benchmarks/certify_peers.py                 the libraries of benchmarks/peers that are installed
     python benchmarks/certify_peers.py --only sb3 --json
 
-Libraries pin each other's requirements, so each may need an environment of its own; the rows are put together by hand.
-The table says which properties held for what was run: one adapter, one version, rollouts of small arrays.
+The libraries' requirements conflict, so each may need an environment of its own; combine the rows by hand. The table
+says which properties passed for what was run: one adapter, one version, rollouts of small arrays.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PEERS = Path(__file__).resolve().parent / "peers"
 
 
 def row(name: str, peer: Any, variant: str, report: GAEReport) -> str:
-    """One line of the table."""
+    """Return one line of the table."""
     held = sum(result.passed is True for result in report.results)
     failed = [result.name for result in report.failures]
     checked = sum(result.passed is not None for result in report.results)
@@ -37,7 +37,7 @@ def row(name: str, peer: Any, variant: str, report: GAEReport) -> str:
 
 
 def main() -> None:
-    """Check what is installed; the table, then the first failure of each."""
+    """Check what is installed; print the table, then the first failure of each library."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     names = sorted(path.stem for path in PEERS.glob("*.py") if path.stem not in ("__init__", "replay"))
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME")
@@ -46,7 +46,7 @@ def main() -> None:
     options = parser.parse_args()
     sys.path.insert(0, str(PEERS.parent))
     reports: dict[str, Any] = {}
-    lines = ["| library | version | as | held | failed | known mistake |", "|---|---|---|---|---|---|"]
+    lines = ["| library | version | variant | passed | failed | known mistake |", "|---|---|---|---|---|---|"]
     for name in options.only:
         try:
             peer = importlib.import_module(f"peers.{name}")
@@ -57,7 +57,7 @@ def main() -> None:
             report = check_gae(function, max_examples=options.examples, raise_on_failure=False, seconds=30.0)
             reports[f"{peer.NAME}, {variant}"] = report
             lines.append(row(name, peer, variant, report))
-            print(f"{peer.NAME}, {variant}: {'held' if report.passed else 'failed'}", file=sys.stderr, flush=True)
+            print(f"{peer.NAME}, {variant}: {'passed' if report.passed else 'failed'}", file=sys.stderr, flush=True)
     print("\n".join(lines))
     for title, report in reports.items():
         if not report.passed:

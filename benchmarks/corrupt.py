@@ -1,11 +1,11 @@
-"""Damage to a run file: every one is detected, or does no harm.
+"""Damage checkpoints and policy files: every damage must be detected or harmless.
 
-    python benchmarks/corrupt.py                     1,000 changed bytes and every length, of a run and a policy file
+    python benchmarks/corrupt.py                     1,000 changed bytes and every length, of a checkpoint and a policy
     python benchmarks/corrupt.py --flips 100000      more
 
-A byte is exchanged for another one at a random place; then the file is cut off after every number of bytes.  Reading
-must refuse, with a `UsageError` of one line, or give what the whole file gives: the same run, the same policy.  Exit
-status 1 if anything else happens.
+One byte at a random position is replaced by another; then the file is cut off at every length. Reading must either
+raise a ``UsageError`` of one line or return the same run or policy as the undamaged file. Exit status 1 if anything
+else happens.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ppocore.runs.state import encode_checkpoint, read_checkpoint
 
 
 def damaged(content: bytes, flips: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """Every damaged form of a file, and what was done to it."""
+    """Yield every damaged copy of a file, with the kind of damage."""
     draw = random.Random(seed)
     for _ in range(flips):
         flipped = bytearray(content)
@@ -37,9 +37,9 @@ def damaged(content: bytes, flips: int, seed: int) -> Iterator[tuple[str, bytes]
 
 
 def outcome(read: Callable[[Path], bytes], path: Path, expected: bytes) -> str:
-    """What reading a damaged file comes to."""
+    """Return the outcome of reading a damaged file."""
     try:
-        return "harmless" if read(path) == expected else "another content, unnoticed"
+        return "harmless" if read(path) == expected else "wrong content, undetected"
     except UsageError as error:
         return "refused" if "\n" not in str(error) else "refused in more than one line"
     except Exception as error:
@@ -47,7 +47,7 @@ def outcome(read: Callable[[Path], bytes], path: Path, expected: bytes) -> str:
 
 
 def policy(path: Path) -> bytes:
-    """A policy file's contents, as a file of its own."""
+    """Return the bytes of a policy that was loaded and saved again."""
     loaded = Policy.load(path)
     copy = path.with_name("copy.safetensors")
     loaded.save(copy)
@@ -55,15 +55,15 @@ def policy(path: Path) -> bytes:
 
 
 def run(path: Path) -> bytes:
-    """A run file's contents, as a file of its own."""
+    """Return the bytes of a checkpoint that was read and encoded again."""
     return encode_checkpoint(read_checkpoint(path))
 
 
 def main() -> int:
-    """Damage a run file and a policy file in every way and print the table."""
+    """Damage a checkpoint and a policy file in every way and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--flips", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0, help="of the places")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the positions (0)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     config = PPOConfig(
@@ -74,7 +74,7 @@ def main() -> int:
         directory = Path(folder) / "run"
         train("CartPole-v1", config, run_dir=directory)
         for name, file, read in (
-            ("run file", run_files(directory)[-1], run),
+            ("checkpoint", run_files(directory)[-1], run),
             ("policy file", directory / "policy.safetensors", policy),
         ):
             content, expected = file.read_bytes(), read(file)

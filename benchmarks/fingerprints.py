@@ -1,14 +1,13 @@
-"""Whether runs are equal to the bit: the same settings and seed on every backend, run long and often.
+"""Compare runs of the same settings and seed on every backend, bit for bit.
 
-    python benchmarks/fingerprints.py                          every case, seeds 0 to 9, 100,000 steps a run
+    python benchmarks/fingerprints.py                          every case, seeds 0 to 9, 100,000 steps per run
     python benchmarks/fingerprints.py --cases discrete --seeds 0 1 2 --steps 20000
     python benchmarks/fingerprints.py --json                   the last line is one JSON object
 
-Every run is a process of its own on one thread, so that nothing one framework leaves behind reaches another.  The
-runs of a case and seed are held against those of the first backend with `ppocore.runs.compare`, after every
-iteration.  A cell of the table says ``equal``, or at which iteration and in which tensor they part, and from where
-on they are equal again.  The table is markdown.  A line for each run goes to standard error as it ends.  Exit
-status 0 if all runs ended with equal fingerprints, else 1.
+Every run is a process of its own on one thread, so that frameworks cannot affect each other. The runs of a case and
+seed are compared with the first backend's after every iteration (``ppocore.runs.compare``). A cell of the Markdown
+table says ``equal``, or at which iteration and in which tensor the runs diverge, and from where on they are equal
+again. A line is written to standard error after each run. Exit status 0 if all fingerprints are equal, else 1.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from ppocore.presets import preset
 from ppocore.runs.compare import compare
 
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-# Of a size that leaves many roundings to go wrong: 1,552 to 15,600 optimizer steps in 100,000 environment steps.
+# Large enough for many roundings: 1,552 to 15,600 optimizer steps in 100,000 environment steps.
 NORMALIZED = {
     "num_envs": 8,
     "num_steps": 128,
@@ -65,7 +64,7 @@ SEPARATE = {
 
 
 class Case(NamedTuple):
-    """An environment, what is changed of its preset or of the defaults, and how the table calls it."""
+    """Hold an environment, its label in the table, and the changes to its preset or to the defaults."""
 
     env: str | Callable[[], Any]
     label: str
@@ -73,7 +72,7 @@ class Case(NamedTuple):
     preset_of: str | None = None
 
     def config(self, steps: int) -> PPOConfig:
-        """The settings of a run of ``steps``."""
+        """Return the settings of a run of ``steps`` environment steps."""
         base = PPOConfig() if self.preset_of is None else preset(self.preset_of)
         return base.replace(**self.changes, total_steps=steps)
 
@@ -90,31 +89,33 @@ CASES = {
     "beta": Case(PENDULUM, "Pendulum-v1, Beta", {**BETA, **ENTROPY}, PENDULUM),
     "kl": Case(CARTPOLE, "CartPole-v1, adaptive KL penalty", {"objective": "kl", "kl_penalty_target": 0.01}, CARTPOLE),
     "both": Case(PENDULUM, "Pendulum-v1, Beta, clip and KL penalty", {**BETA, "objective": "clip+kl"}, PENDULUM),
-    "no_clip": Case(CARTPOLE, "CartPole-v1, no clip, rate adapted to KL", UNCLIPPED, CARTPOLE),
-    "separate": Case(PENDULUM, "Pendulum-v1, separate optimizers, dual clip, advantages anew", SEPARATE, PENDULUM),
+    "no_clip": Case(CARTPOLE, "CartPole-v1, no clip, learning rate adapted to KL", UNCLIPPED, CARTPOLE),
+    "separate": Case(
+        PENDULUM, "Pendulum-v1, separate optimizers, dual clip, advantages recomputed", SEPARATE, PENDULUM
+    ),
 }
 
 
 class Run(NamedTuple):
-    """One of the runs to make."""
+    """Identify one run."""
 
     case: str
     seed: int
     backend: str
 
     def path(self, root: Path) -> Path:
-        """Its run directory."""
+        """Return its run directory."""
         return root / f"{self.case}-{self.seed}-{self.backend}"
 
 
 def child(case: str, seed: int, backend: str, steps: int, path: str) -> None:
-    """Make one run in this process and print what it took."""
+    """Train one run in this process and print its summary."""
     result = train(CASES[case].env, CASES[case].config(steps), backend=backend, seed=seed, run_dir=path)
     print(json.dumps({**result.summary(), "updates": result.history[-1]["updates"]}))
 
 
 def measure(run: Run, steps: int, root: Path) -> dict[str, Any]:
-    """Make one run in a process of its own."""
+    """Train one run in a process of its own."""
     command = [sys.executable, __file__, "--child", *map(str, run), str(steps), str(run.path(root))]
     environment = {**os.environ, **THREADS}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -129,7 +130,7 @@ def measure(run: Run, steps: int, root: Path) -> dict[str, Any]:
 
 
 class Verdict(NamedTuple):
-    """What a cell of the table says, and whether the runs were the same after every iteration and at the end."""
+    """Hold the text of a table cell, and whether the runs were equal after every iteration and at the end."""
 
     cell: str
     throughout: bool
@@ -137,7 +138,7 @@ class Verdict(NamedTuple):
 
 
 def verdict(case: str, seed: int, backends: list[str], root: Path) -> Verdict:
-    """Hold the other backends' runs against the first's."""
+    """Compare the other backends' runs with the first backend's."""
     result = compare([Run(case, seed, backend).path(root) for backend in backends])
     where: dict[str, list[str]] = {}
     for backend, parting in zip(backends[1:], result.partings, strict=True):
@@ -149,7 +150,7 @@ def verdict(case: str, seed: int, backends: list[str], root: Path) -> Verdict:
 
 
 def table(verdicts: dict[str, dict[int, Verdict]], updates: dict[str, int], seeds: list[int]) -> str:
-    """Markdown: a row a case, a column a seed, and how many seeds were equal."""
+    """Return a Markdown table: a row per case, a column per seed, and how many seeds were equal."""
     lines = [
         "| case | optimizer steps | "
         + " | ".join(f"seed {seed}" for seed in seeds)
@@ -165,13 +166,13 @@ def table(verdicts: dict[str, dict[int, Verdict]], updates: dict[str, int], seed
 
 
 def main() -> int:
-    """Make every run, compare, and print the table."""
+    """Train every run, compare, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)), metavar="N")
-    parser.add_argument("--backends", nargs="+", metavar="NAME", help="by default all that can be used here")
+    parser.add_argument("--backends", nargs="+", metavar="NAME", help="backends to compare (all available)")
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=CASES)
-    parser.add_argument("--jobs", type=int, default=1, help="runs at the same time")
+    parser.add_argument("--jobs", type=int, default=1, help="number of parallel runs (1)")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -190,7 +191,7 @@ def main() -> int:
             case: {seed: verdict(case, seed, backends, root) for seed in options.seeds} for case in options.cases
         }
     updates = {run.case: summary["updates"] for run, summary in zip(runs, summaries, strict=True)}
-    print(f"{options.steps:,} steps a run on {', '.join(backends)}\n\n{table(verdicts, updates, options.seeds)}")
+    print(f"{options.steps:,} steps per run on {', '.join(backends)}\n\n{table(verdicts, updates, options.seeds)}")
     if options.json:
         made = [{"case": run.case, **summary} for run, summary in zip(runs, summaries, strict=True)]
         found = {case: {seed: v._asdict() for seed, v in row.items()} for case, row in verdicts.items()}

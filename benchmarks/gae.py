@@ -1,15 +1,15 @@
-"""Time `ppocore.gae` against the loops that people write, and against copying the same bytes.
+"""Time ``ppocore.gae``, the usual loops, and a copy of the same bytes.
 
     python benchmarks/gae.py [--json]
 
-Every column takes the same float32 arrays and bool flags, and gives advantages and returns in float32. `gae`
+Every contender takes the same float32 arrays and bool flags, and returns advantages and returns in float32. ``gae``
 checks its arguments and computes in float64; the loops do neither.
 
-- loop: everything inside ``for t in reversed(range(T))``, vectorised over N, as most scripts have it.
-- hoisted: delta and the masks computed for all rows at once, the recursion alone in the loop.
-- copy: one pass over each argument and each result, which no implementation goes below.
+- loop: everything inside ``for t in reversed(range(T))``, vectorized over N, like most scripts.
+- hoisted: delta and the masks computed for all rows at once, only the recursion in the loop.
+- copy: one pass over each argument and each result, a lower limit for every implementation.
 
-The contenders take turns, so that a busy moment of the machine meets all of them; the medians are given.
+The contenders take turns, so that a busy moment of the machine affects all of them; the medians are reported.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GAMMA, LAM = np.float32(0.99), np.float32(0.95)
 
 
 def loop(rewards, values, next_values, terminated, truncated):
-    """Everything inside the loop, in float32."""
+    """Compute everything inside the loop, in float32."""
     advantages, last = np.zeros_like(rewards), np.zeros_like(rewards[0])
     for t in reversed(range(len(rewards))):
         delta = rewards[t] + GAMMA * next_values[t] * ~terminated[t] - values[t]
@@ -40,7 +40,7 @@ def loop(rewards, values, next_values, terminated, truncated):
 
 
 def hoisted(rewards, values, next_values, terminated, truncated):
-    """Only the recursion inside the loop, in float32."""
+    """Compute only the recursion inside the loop, in float32."""
     advantages, last = np.zeros_like(rewards), np.zeros_like(rewards[0])
     delta = rewards + GAMMA * next_values * ~terminated - values
     keep = GAMMA * LAM * ~(terminated | truncated)
@@ -50,14 +50,14 @@ def hoisted(rewards, values, next_values, terminated, truncated):
 
 
 def copy(rewards, values, next_values, terminated, truncated):
-    """As many bytes read and written as GAE has to."""
+    """Read and write as many bytes as GAE has to."""
     for array in (next_values, terminated, truncated):
         array.copy()
     return rewards.copy(), values.copy()
 
 
 def rollout(length: int, columns: int) -> list[np.ndarray]:
-    """Return float32 numbers, and flags that end an episode every 50 steps or so."""
+    """Return float32 arrays, and flags that end an episode about every 50 steps."""
     rng = np.random.default_rng(0)
     numbers = [rng.standard_normal((length, columns), np.float32) for _ in range(3)]
     return numbers + [rng.random((length, columns)) < 0.01 for _ in range(2)]
@@ -66,7 +66,7 @@ def rollout(length: int, columns: int) -> list[np.ndarray]:
 def medians(
     contenders: dict[str, Callable[..., object]], arguments: list[np.ndarray], budget: float
 ) -> dict[str, float]:
-    """Return the median seconds of each, called in turn until `budget` seconds are used, three times at least."""
+    """Return the median seconds of each contender, called in turn for ``budget`` seconds and at least three times."""
     taken: dict[str, list[float]] = {name: [] for name in contenders}
     stop = time.perf_counter() + budget
     while time.perf_counter() < stop or len(taken["gae"]) < 3:
@@ -78,10 +78,10 @@ def medians(
 
 
 def main() -> None:
-    """Print a table, and with --json the same as one JSON object in the last line."""
+    """Print the table, and with ``--json`` one JSON object as the last line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each shape (default 2)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    parser.add_argument("--seconds", type=float, default=2.0, help="seconds for each shape (2)")
     options = parser.parse_args()
 
     contenders = {"gae": gae, "loop": loop, "hoisted": hoisted, "copy": copy}

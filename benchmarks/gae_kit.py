@@ -1,11 +1,11 @@
-"""How surely `ppocore.testing.check_gae` finds mistakes: every known one, many seeds, and no false alarm.
+"""Measure how reliably ``ppocore.testing.check_gae`` finds every known mistake, without false alarms.
 
     python benchmarks/gae_kit.py                    20 seeds
     python benchmarks/gae_kit.py --seeds 0 1 --json  the last line is one JSON object
 
-A mistake is found where the check fails and names that mistake and no other.  What is right is the implementations of
-tests/support/right_gae.py (a loop, a matrix, a scan by doubling, scipy's lfilter, torch), and our own.  Exit status 1
-if any mistake was missed or misnamed, or anything right was blamed.
+A mistake counts as found if the check fails and names that mistake and no other. The correct implementations are those
+of tests/support/right_gae.py (a loop, a matrix, a scan by doubling, scipy's lfilter, torch) and ``ppocore.gae``. Exit
+status 1 if any mistake was missed or misnamed, or if a correct implementation failed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from support.right_gae import RIGHT
 
 
 def judge(function: Any, expected: str | None, seeds: list[int], arrays: str = "numpy") -> dict[str, Any]:
-    """Check a function with every seed; how often the verdict was the expected one, and how long it took."""
+    """Check a function with every seed; return how often the verdict was as expected, and the seconds."""
     good, seconds = 0, []
     for seed in seeds:
         began = time.perf_counter()
@@ -45,7 +45,7 @@ def main() -> int:
     rows = {name: judge(defect.function, name, options.seeds) for name, defect in DEFECTS.items()}
     right = {f"right: {function.__name__}": judge(function, None, options.seeds, arrays) for function, arrays in RIGHT}
     rows |= right | {"right: ppocore.gae": judge(gae, None, options.seeds)}
-    print("| function | as it should be | longest check, s | mean, s |\n|---|---|---:|---:|")
+    print("| function | verdict as expected | longest check, s | mean, s |\n|---|---|---:|---:|")
     for name, row in rows.items():
         print(f"| {name} | {row['good']} of {row['seeds']} | {row['longest']:.1f} | {row['mean']:.1f} |")
     if options.json:

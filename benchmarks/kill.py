@@ -1,14 +1,15 @@
-"""Runs that are killed at random instants and gone on with each time, held against the run that was never killed.
+"""Kill runs at random moments, resume them, and compare them with a run that was never killed.
 
-    python benchmarks/kill.py                                 100 kills of every kind of run, on every backend
+    python benchmarks/kill.py                                 100 kills for every kind of run, on every backend
     python benchmarks/kill.py --kills 10 --backends numpy     fewer
     python benchmarks/kill.py --json                          the last line is one JSON object
 
-A kind is a backend, a task (CartPole; Pendulum with observations and rewards normalized) and a way to step the
-environments (sync, async).  Each run is a process of its own, killed by SIGKILL after a time drawn between 0 and about
-twenty iterations' worth, so that kills fall on the beginning, on the replay of episodes and on every kind of write.  A
-run that comes to its end before there were enough kills begins anew elsewhere.  Of each: the fingerprint, the bytes
-of the last run file, the lines of metrics.jsonl, and whether a process was left behind.  Exit status 1 if any differs.
+A kind of run is a backend, a task (CartPole; Pendulum with observations and rewards normalized) and a way to step the
+environments (sync, async). Each run is a process of its own, killed by SIGKILL after a random time of up to about
+twenty iterations, so that kills hit the start, the replay of episodes and every kind of write. If a run finishes before
+there were enough kills, another one starts in a new directory. Compared are the fingerprint, the bytes of the last
+checkpoint, the best checkpoint and the policy, and the lines of metrics.jsonl; no process may be left running. Exit
+status 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ EVERY, KEEP = 3, 2
 
 
 def go(directory: Path, env: str, config: PPOConfig, runtime: dict[str, str]) -> None:
-    """Begin the run, or go on with it."""
+    """Start the run, or resume it."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a run that was never saved
+        warnings.simplefilter("ignore")  # that the run was never saved
         if (directory / "config.json").exists():
             resume(directory)
         else:
@@ -64,7 +65,7 @@ def go(directory: Path, env: str, config: PPOConfig, runtime: dict[str, str]) ->
 
 
 def in_a_fork(directory: Path, env: str, config: PPOConfig, runtime: dict[str, str], seconds: float | None) -> bool:
-    """Run in a process of its own and kill it after some time; whether it came to its end."""
+    """Run in a forked process and kill it after some time; return whether it had finished."""
     child = os.fork()
     if child == 0:
         os.setsid()
@@ -79,16 +80,16 @@ def in_a_fork(directory: Path, env: str, config: PPOConfig, runtime: dict[str, s
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     if not os.WIFSIGNALED(status) and os.waitstatus_to_exitcode(status) != 0:
-        raise SystemExit(f"the run in {directory} failed instead of going on")
+        raise SystemExit(f"the run in {directory} failed instead of resuming")
     for _ in range(500):
         if not left_of(child):
             return not os.WIFSIGNALED(status)
         time.sleep(0.01)
-    raise SystemExit(f"processes {left_of(child)} were left behind by the run in {directory}")
+    raise SystemExit(f"processes {left_of(child)} were left running by the run in {directory}")
 
 
 def left_of(session: int) -> list[int]:
-    """The processes of a session."""
+    """Return the processes of a session."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -102,7 +103,7 @@ def left_of(session: int) -> list[int]:
 
 
 def what_it_is(directory: Path) -> dict[str, Any]:
-    """All of a finished run that must be the same, times apart."""
+    """Return everything of a finished run that must be equal, without the times."""
     rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     for row in rows:
         row.pop("seconds"), row.pop("steps_per_second")
@@ -119,7 +120,7 @@ def what_it_is(directory: Path) -> dict[str, Any]:
 
 
 def kill_often(backend: str, task: str, vectorization: str, kills: int, seed: int, work: Path) -> dict[str, Any]:
-    """Kill runs of one kind until there were enough kills, and hold every finished one against the whole run."""
+    """Kill runs of one kind until there were enough kills, and compare every finished one with the whole run."""
     env, config = TASKS[task]
     runtime = {"backend": backend, "vectorization": vectorization}
     draw = random.Random(f"{backend} {task} {vectorization} {seed}")
@@ -155,13 +156,13 @@ def main() -> int:
     """Kill runs of every kind and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0, help="of the instants")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the times (0)")
     parser.add_argument("--backends", nargs="+", default=["numpy", "torch", "paddle", "jax"])
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     parser.add_argument("--vectorizations", nargs="+", default=["sync", "async"])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    import_module("ppocore.api")  # and what follows, once for all the forks
+    import_module("ppocore.api")  # and what it imports, once for all forks
     for backend in options.backends:
         import_module(f"ppocore.backends.{backend}_backend")
     rows = []

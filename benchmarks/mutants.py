@@ -1,10 +1,10 @@
-"""Small mistakes made in a module on purpose, one at a time: what `benchmarks/mutation.py` lets the tests judge.
+"""Make the mutants of a module: small mistakes, one at a time, for ``benchmarks/mutation.py``.
 
-A mutant is a change of one place in the syntax tree: another operator or its operand alone, a number one more or
-less, a comparison moved by its boundary or turned round, a condition always or never so, another NumPy function of
-the same form, a call's argument in its place, a keyword argument, a bound of a slice, a statement, a decorator or a
-``with`` left out.  Nothing is made of imports, docstrings, annotations, type aliases, ``__all__`` and the texts of
-error messages.
+A mutant changes one place of the syntax tree: an operator is replaced by another or by one operand, a number is
+increased or decreased, a comparison is shifted at its boundary or reversed, a condition is always true or false, a
+NumPy function is replaced by one with the same signature, a call by its argument; a keyword argument, a bound of a
+slice, a statement, a decorator or a ``with`` is removed. Imports, docstrings, annotations, type aliases, ``__all__``
+and error messages are left alone.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ for _pair in _PAIRS.split(", "):
 _FUNCTIONS |= {"mean": "sum", "var": "std", "tanh": "sinh", "equal": "not_equal"}
 
 _UNCALLED = {"copy", "astype", "reshape", "tolist", "swapaxes", "sum"}
-"""Methods whose call is replaced by what they are called on."""
+"""Methods whose call is replaced by the object it is made on."""
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: `field` of `owner` (the element at `index`, if the field is a list) becomes `replacement`."""
+    """Replace ``field`` of ``owner`` (the element at ``index``, if the field is a list) by ``replacement``."""
 
     line: int
     statement: ast.stmt
@@ -63,7 +63,7 @@ class Mutant:
     replacement: Any
 
     def apply(self) -> Any:
-        """Make the change in the tree; returns what was there."""
+        """Make the change in the tree, and return the previous value."""
         values = getattr(self.owner, self.field)
         if self.index is None:
             setattr(self.owner, self.field, self.replacement)
@@ -76,7 +76,7 @@ class Mutant:
         return before
 
     def undo(self, before: Any) -> None:
-        """Take back what `apply` did."""
+        """Undo what ``apply`` did."""
         values = getattr(self.owner, self.field)
         if self.index is None:
             setattr(self.owner, self.field, before)
@@ -86,7 +86,7 @@ class Mutant:
             values[self.index] = before
 
     def difference(self) -> tuple[str, str]:
-        """The line of code before and after."""
+        """Return the line of code before and after."""
         old = _headline(self.statement)
         before = self.apply()
         new = "pass" if self.replacement is not None and self.owner is not self.statement and before is self.statement \
@@ -96,7 +96,7 @@ class Mutant:
 
 
 def _headline(statement: ast.stmt) -> str:
-    """A statement in one line; of one that has a body, all but that."""
+    """Return a statement as one line, without its body if it has one."""
     if not hasattr(statement, "body"):
         return ast.unparse(statement)
     body, statement.body = statement.body, [ast.Pass()]
@@ -111,7 +111,7 @@ def _headline(statement: ast.stmt) -> str:
 
 
 def mutants(tree: ast.Module) -> list[Mutant]:
-    """All the mutants of a module, in the order of its lines; no two change a line in the same way."""
+    """Return all mutants of a module in the order of its lines; no two change a line in the same way."""
     found: dict[Any, Mutant] = {}
     for mutant in _Walk(tree).found():
         old, new = mutant.difference()
@@ -123,7 +123,7 @@ def mutants(tree: ast.Module) -> list[Mutant]:
 class _Walk:
     def __init__(self, tree: ast.Module) -> None:
         self.tree = tree
-        self.bound: set[str] = set()  # names that the function, so far, has bound
+        self.bound: set[str] = set()  # names that the function has bound so far
 
     def found(self) -> Iterator[Mutant]:
         yield from self._body(self.tree, "body")
@@ -169,7 +169,7 @@ class _Walk:
         if isinstance(node, ast.While):
             yield from _conditions(node, node, (False,))
         if isinstance(node, ast.Raise):
-            return  # the text of an error
+            return  # error messages are left alone
         for name, value in ast.iter_fields(node):
             if name in ("body", "orelse"):
                 yield from self._body(node, name)
@@ -228,7 +228,7 @@ class _Walk:
                     yield Mutant(line, statement, node.func, attribute, None, _FUNCTIONS[name])
                 if isinstance(node.func, ast.Attribute) and name in _UNCALLED:
                     yield here(node.func.value)
-                elif not isinstance(statement, ast.Expr):  # which, without the call, is a statement left out
+                elif not isinstance(statement, ast.Expr):  # without the call it would be a removed statement
                     inside = (a for a in node.args if not isinstance(a, ast.Starred) and not _is_text(a))
                     yield from (here(argument) for argument in list(inside)[:1])
         for name, value in ast.iter_fields(node):
@@ -261,7 +261,7 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def _is_documentation(node: ast.stmt) -> bool:
-    """Docstrings, imports, type aliases, declarations and what only a type checker reads."""
+    """Return whether a statement is a docstring, an import, a type alias or a declaration."""
     match node:
         case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()) | ast.AnnAssign(value=None):
             return True

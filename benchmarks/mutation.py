@@ -1,18 +1,18 @@
-"""How much of the arithmetic could be wrong without a test noticing: small mistakes in it, one at a time.
+"""Run the tests against mutants of the arithmetic: small mistakes, one at a time.
 
     python benchmarks/mutation.py                              every module, every mutant
-    python benchmarks/mutation.py recurrence normalize         those modules
-    python benchmarks/mutation.py --sample 100 --seed 1        that many mutants of each, drawn at random
-    python benchmarks/mutation.py --recorded                   only the survivors that are recorded
+    python benchmarks/mutation.py recurrence normalize         only these modules
+    python benchmarks/mutation.py --sample 100 --seed 1        a random sample of the mutants of each module
+    python benchmarks/mutation.py --recorded                   only the survivors that are listed
     python benchmarks/mutation.py --json                       the last line is one JSON object
-    python benchmarks/mutation.py --page                       write docs/mutation.md; judges nothing
+    python benchmarks/mutation.py --page                       write docs/mutation.md, and run nothing
 
-A mutant (`mutants.py` says what is changed) is killed when a test fails under it, or when the tests take five times
-as long as they should.  `mutation_survivors.toml` lists the modules, their tests, and the survivors with a reason for
-each, by source text.  Printed are the survivors that it does not list, and those it lists that are survivors no more.
-Hypothesis draws the same examples every time.  Each mutant runs in a process of its own, forked before ppocore was
-imported, so that all that is made of the module when it is imported is made of the mutant.  Exit status 1 if fewer
-than 95% of a module's mutants were killed, or the list is not right.
+A mutant (``mutants.py`` defines them) is killed if a test fails, or if the tests take five times as long as they
+should. ``mutation_survivors.toml`` lists the modules, their tests, and the survivors by source text with a reason for
+each. The command prints survivors that are not listed, and listed mutants that no longer survive. Hypothesis draws the
+same examples every time. Each mutant runs in a process of its own, forked before ppocore is imported, so that
+everything derived from the module at import comes from the mutant. Exit status 1 if fewer than 95% of a module's
+mutants were killed, or if the list is wrong.
 """
 
 from __future__ import annotations
@@ -45,23 +45,23 @@ from mutants import Mutant  # noqa: E402
 from survivors import DATA, PAGE, ROOT, Change, Module, changes, load, page  # noqa: E402
 
 MEMORY = 4 << 30
-"""Bytes that a mutant may take beyond what the clean module takes."""
+"""Bytes that a mutant may use beyond what the unchanged module uses."""
 
 
 class Mutated(MetaPathFinder, Loader):
-    """Imports one module from a changed syntax tree, and leaves the others alone."""
+    """Import one module from a changed syntax tree, and leave the others alone."""
 
     def __init__(self, name: str, path: Path, tree: ast.Module) -> None:
         self.name, self.path, self.tree = name, path, tree
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """The module's specification, if it is the one."""
+        """Return the specification of the mutated module, or None for any other."""
         if name != self.name:
             return None
         return importlib.util.spec_from_file_location(name, self.path, loader=self)
 
     def exec_module(self, module: Any) -> None:
-        """Run the changed module."""
+        """Execute the changed module."""
         module.contextlib_nullcontext = __import__("contextlib").nullcontext
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # such as `1 is 2`
@@ -69,7 +69,7 @@ class Mutated(MetaPathFinder, Loader):
 
 
 class Watch:
-    """A pytest plugin: the likeliest to fail first, and what each test took and which one failed."""
+    """Sort the tests by how likely they fail, and record their times and the first failure (a pytest plugin)."""
 
     def __init__(self, order: dict[str, float]) -> None:
         self.order = order
@@ -81,19 +81,19 @@ class Watch:
         items.sort(key=lambda item: self.order.get(item.nodeid, 0.0))
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """Note how long a test took, and whether it failed."""
+        """Record how long a test took, and whether it failed."""
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
         if report.failed:
             self.failed = report.nodeid
 
     def pytest_collectreport(self, report: Any) -> None:
-        """Note a test file that could not even be imported."""
+        """Record a test file that could not be imported."""
         if report.failed:
             self.failed = "collection"
 
 
 def run_tests(module: Module, tree: ast.Module, order: dict[str, float]) -> dict[str, Any]:
-    """Run a module's tests in this process, which must not have imported ppocore; stops at the first failure."""
+    """Run a module's tests in this process up to the first failure; ppocore must not be imported yet."""
     sys.meta_path.insert(0, Mutated(module.import_name, module.file, tree))
     watch = Watch(order)
     flags = ["-x", "-q", "-p", "no:cacheprovider", "--tb=no", "--capture=no"]
@@ -102,7 +102,7 @@ def run_tests(module: Module, tree: ast.Module, order: dict[str, float]) -> dict
 
 
 def in_a_fork(module: Module, tree: ast.Module, order: dict[str, float], mutant: Mutant | None, limit: float) -> Any:
-    """What `run_tests` returns, from a process of its own; None if it took longer than `limit`, or died."""
+    """Call ``run_tests`` in a forked process; return None if it took longer than ``limit`` or died."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -143,7 +143,7 @@ def in_a_fork(module: Module, tree: ast.Module, order: dict[str, float], mutant:
 
 
 def judge(module: Module, sample: int | None, seed: int, recorded_only: bool) -> dict[str, Any]:
-    """Let the tests judge the mutants of a module."""
+    """Run the tests against the mutants of a module."""
     tree = ast.parse(module.file.read_text(encoding="utf-8"))
     found = changes(tree)
     total, recorded = len(found), module.recorded()
@@ -155,8 +155,8 @@ def judge(module: Module, sample: int | None, seed: int, recorded_only: bool) ->
     clean = in_a_fork(module, tree, {}, None, 600.0)
     taken = time.monotonic() - began
     if clean is None or not clean["passed"]:
-        raise SystemExit(f"the tests of {module.name} fail without any mistake: {clean and clean['failed']}")
-    order = dict(clean["seconds"])  # the quickest first, and before them those that found the last mistakes
+        raise SystemExit(f"the tests of {module.name} fail without a mutant: {clean and clean['failed']}")
+    order = dict(clean["seconds"])  # the fastest first, and before them those that killed the last mutants
     survivors, new, killers, turn = Counter[Change](), list[Change](), dict[str, int](), 0.0
     for mutant, change in found:
         result = in_a_fork(module, tree, order, mutant, 5.0 * taken + 5.0)
@@ -189,21 +189,21 @@ def judge(module: Module, sample: int | None, seed: int, recorded_only: bool) ->
 
 
 def show(module: Module, what: str, change: Change, line: int | None = None) -> None:
-    """Print one change, and what of it is not as the list says."""
+    """Print one change and how it contradicts the list."""
     place = f"{module.file.relative_to(ROOT)}:{line or ''} {change.function}"
     print(f"{what}: {place}\n    - {change.before}\n    + {change.after}", flush=True)
 
 
 def main() -> int:
-    """Judge the modules and print the table."""
+    """Run the tests against every module's mutants and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     modules = load()
-    parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"of {', '.join(modules)}")
-    parser.add_argument("--sample", type=int, help="only that many mutants of each module")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample")
-    parser.add_argument("--recorded", action="store_true", help="judge only the survivors that are recorded")
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"{', '.join(modules)} (all)")
+    parser.add_argument("--sample", type=int, help="size of a random sample of each module's mutants")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample (0)")
+    parser.add_argument("--recorded", action="store_true", help="run only the survivors that are listed")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--page", action="store_true", help="write docs/mutation.md and end")
+    parser.add_argument("--page", action="store_true", help="write docs/mutation.md and exit")
     options = parser.parse_args()
     if options.page:
         PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
@@ -211,7 +211,7 @@ def main() -> int:
     unknown = set(options.modules) - set(modules)
     if unknown:
         parser.error(f"no such module: {', '.join(sorted(unknown))}; there are {', '.join(modules)}")
-    # The same examples every time, and no time spent on making them small.
+    # The same examples every time, and no time spent on shrinking them.
     settings.register_profile(
         "mutation", derandomize=True, database=None, deadline=None, phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
@@ -219,7 +219,7 @@ def main() -> int:
     settings.load_profile("mutation")
     os.chdir(ROOT)
     np.random.default_rng(0).normal()
-    import scipy.stats  # noqa: F401  what the tests import, once for all the forks
+    import scipy.stats  # noqa: F401  the tests import it; once for all forks
     import torch
 
     torch.set_num_threads(1)

@@ -1,10 +1,10 @@
-"""What the presets reach: every preset trained with several seeds, each policy evaluated over fresh episodes.
+"""Train every preset with several seeds, and evaluate each policy over fresh episodes.
 
     python benchmarks/presets.py                              all presets, seeds 0, 1 and 2
     python benchmarks/presets.py CartPole-v1 --seeds 0 1 2 3 4
     python benchmarks/presets.py --json                       the last line is one JSON object
 
-The evaluation is that of ``ppocore evaluate``: the most probable actions, episodes that training has not met.  The
+The evaluation is that of ``ppocore evaluate``: deterministic actions, in episodes that training has not seen. The
 seconds are those of training alone, one run after the other on one thread.
 """
 
@@ -26,7 +26,7 @@ from ppocore.presets import PRESETS, preset
 
 
 def measure(env: str, seeds: Sequence[int], episodes: int) -> dict[str, Any]:
-    """Train an environment's preset once a seed, on the numpy backend, and evaluate what came out."""
+    """Train an environment's preset once per seed on the numpy backend, and evaluate the policies."""
     returns, seconds, steps = [], [], 0
     for seed in seeds:
         began = time.perf_counter()
@@ -47,9 +47,9 @@ def measure(env: str, seeds: Sequence[int], episodes: int) -> dict[str, Any]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as a Markdown table; the seconds are the mean of the runs'."""
+    """Return the rows as a Markdown table; the seconds are the mean over the runs."""
     lines = [
-        "| Environment | Steps | Seeds | Evaluated return of each seed | Mean | Threshold | Seconds a run |",
+        "| Environment | Steps | Seeds | Evaluated return of each seed | Mean | Threshold | Seconds per run |",
         "|---|---:|---|---|---:|---:|---:|",
     ]
     for row in rows:
@@ -64,11 +64,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Train, evaluate, print the table."""
+    """Train, evaluate and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("envs", nargs="*", metavar="ENV", help="environments that have a preset; by default all")
+    parser.add_argument("envs", nargs="*", metavar="ENV", help="environments that have a preset (all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--episodes", type=int, default=100, help="of each evaluation")
+    parser.add_argument("--episodes", type=int, default=100, help="episodes of each evaluation (100)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     unknown = [env for env in options.envs if env not in PRESETS]

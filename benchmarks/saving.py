@@ -1,11 +1,12 @@
-"""What saving a run costs: the time in it, as a share of the run's.
+"""Measure the time that saving takes, as a share of the run's.
 
     python benchmarks/saving.py                     CartPole-v1 with its preset, five runs, at the default interval
     python benchmarks/saving.py --env Pendulum-v1 --every 10 --runs 3
     python benchmarks/saving.py --json              the last line is one JSON object
 
-Two parts: the copy of the run that is taken after every iteration, so that it can be saved whatever happens in the next
-one, and the run files, with everything that makes them durable.  Exit status 1 if the median is 2% or more.
+Saving has two parts: the snapshot that is taken in memory after every iteration, so that the run can be saved whatever
+happens in the next one, and the checkpoints, including everything that makes them durable. Exit status 1 if the median
+is 2% or more.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ppocore.training.trainer import Trainer
 
 
 class Timed:
-    """Counts the calls of a method, and the seconds in them."""
+    """Count the calls of a method and the seconds spent in them."""
 
     def __init__(self, owner: type, name: str) -> None:
         self.seconds, self.calls = 0.0, 0
@@ -48,14 +49,15 @@ def main() -> int:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--env", default="CartPole-v1")
-    parser.add_argument("--every", type=int, default=Saving().every, help="iterations from one run file to the next")
+    parser.add_argument("--every", type=int, default=Saving().every, help="iterations between checkpoints")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     copies, saves = Timed(Trainer, "_take_snapshot"), Timed(Checkpoints, "offer")
     end = Timed(Checkpoints, "end")
     rows = []
-    print("| run | seconds | copies | in them | run files | in them | share |\n|---|---:|---:|---:|---:|---:|---:|")
+    print("| run | seconds | snapshots | time in them | checkpoints | time in them | share |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
         for run in range(options.runs):
             for timed in (copies, saves, end):

@@ -1,8 +1,8 @@
-"""PPO as the single-file implementations write it, in PyTorch: the peer that benchmarks/train.py times.
+"""Train PPO as single-file PyTorch implementations do, for comparison in benchmarks/train.py.
 
-The algorithm and the settings are those of CleanRL's ppo.py (Huang et al. 2022): vectorised environments, one
-tensor a step, generalized advantage estimation in a loop, autograd and Adam.  The code was written for this
-benchmark; an end of either kind stops the bootstrap, as there.
+The algorithm and the settings are those of CleanRL's ppo.py (Huang et al. 2022): vectorized environments, one tensor
+per step, generalized advantage estimation in a loop, autograd and Adam. The code was written for this benchmark. As in
+CleanRL, both kinds of episode end stop the bootstrap.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _network(n_in: int, n_out: int, gain: float) -> nn.Sequential:
 
 
 def train_single_file(env_id: str, total_steps: int, seed: int, settings: dict[str, Any]) -> int:
-    """Train and return the steps taken."""
+    """Train, and return the number of environment steps taken."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     n, t_max = settings["num_envs"], settings["num_steps"]

@@ -1,7 +1,7 @@
-"""The mutants that no test can notice, as `mutation_survivors.toml` keeps them, and the page made of them.
+"""Read the mutants that no test can kill from ``mutation_survivors.toml``, and write the page about them.
 
-A survivor is known by the source text of its statement, before and after, and by the function it stands in: lines may
-be added above it, and a file may be moved, without a change here.
+A survivor is identified by the source text of its statement, before and after, and by the function around it. Adding
+lines above it or moving the file needs no change here.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ BEGIN, END = "<!-- made by benchmarks/mutation.py --page -->", "<!-- end -->"
 
 
 class Change(NamedTuple):
-    """A mutant by its source text."""
+    """Identify a mutant by its source text."""
 
-    function: str  # qualified name; empty at the top of the module
+    function: str  # qualified name; empty at module level
     before: str
     after: str
 
 
 class Survivor(NamedTuple):
-    """A change that is no mistake, and why; ``times`` where a function has the statement more than once."""
+    """Hold a change that is not a mistake, how often its function has the statement, and the reason."""
 
     change: Change
     times: int
@@ -40,14 +40,14 @@ class Survivor(NamedTuple):
 
 @dataclass(frozen=True)
 class Module:
-    """A module to mutate, and the files of the tests that judge it.
+    """Hold a module to mutate and the files of its tests.
 
     Attributes:
-        name: what the command calls it.
+        name: its name on the command line.
         file: its path.
         tests: the paths of its tests.
-        mutants: how many there were when all were last judged.
-        survivors: the changes that no test can notice.
+        mutants: the number of mutants when all of them were last run.
+        survivors: the mutants that no test can kill.
     """
 
     name: str
@@ -58,11 +58,11 @@ class Module:
 
     @property
     def import_name(self) -> str:
-        """Such as ``ppocore.normalize``."""
+        """The name to import, such as ``ppocore.normalize``."""
         return ".".join(self.file.relative_to(ROOT).with_suffix("").parts)
 
     def recorded(self) -> Counter[Change]:
-        """The survivors as this Python writes them, and how often each occurs."""
+        """Return the survivors as this Python version writes them, and how often each occurs."""
         found = Counter[Change]()
         for (function, before, after), times, _ in self.survivors:
             found[Change(function, _as_written_here(before), _as_written_here(after))] += times
@@ -91,7 +91,7 @@ def load() -> dict[str, Module]:
 
 
 def _as_written_here(statement: str) -> str:
-    """The statement as this Python's `ast.unparse` writes it: where parentheses are needless, versions differ."""
+    """Return the statement as this Python's ``ast.unparse`` writes it; versions differ in redundant parentheses."""
     try:
         tree = ast.parse(statement + " pass" if statement.endswith(":") else statement)
     except SyntaxError:  # such as a function with its decorator in one line
@@ -107,13 +107,13 @@ def _test_file(name: str) -> Path:
 
 
 def changes(tree: ast.Module) -> list[tuple[Mutant, Change]]:
-    """The mutants of a module, each with its source text."""
+    """Return the mutants of a module, each with its source text."""
     functions = _functions(tree)
     return [(mutant, Change(functions[id(mutant.statement)], *mutant.difference())) for mutant in mutants(tree)]
 
 
 def _functions(tree: ast.Module) -> dict[int, str]:
-    """The qualified name of the function or class that each node stands in, by the node's identity."""
+    """Return the qualified name of the function or class around each node, by the node's identity."""
     names: dict[int, str] = {}
 
     def walk(node: ast.AST, name: str) -> None:
@@ -127,13 +127,13 @@ def _functions(tree: ast.Module) -> dict[int, str]:
 
 
 def unknown(module: Module) -> list[Change]:
-    """Survivors whose source text the module does not have, or not so often."""
+    """Return the survivors whose source text the module does not have, or not as often."""
     there = Counter(change for _, change in changes(ast.parse(module.file.read_text(encoding="utf-8"))))
     return list((module.recorded() - there).elements())
 
 
 def page(text: str) -> str:
-    """The page with the parts between its markers made anew, from what the data file says."""
+    """Return the page with the sections between its markers rewritten from the data file."""
     parts = [_counts(), _reasons()]
     pieces = text.split(BEGIN)
     if len(pieces) != len(parts) + 1:
@@ -164,7 +164,7 @@ def _reasons() -> str:
         for reason, survivors in reasons.items():
             diffs = []
             for change, times, _ in survivors:
-                where = f"# {change.function or 'top of the module'}" + (f", {times} times" if times > 1 else "")
+                where = f"# {change.function or 'module level'}" + (f", {times} times" if times > 1 else "")
                 diffs.append(f"  {where}\n- {change.before}\n+ {change.after}")
             entries.append(f"{textwrap.fill(reason, 120)}\n\n```diff\n" + "\n".join(diffs) + "\n```")
         sections.append(title + ("\n\n".join(entries) or "None."))

@@ -1,10 +1,10 @@
-"""The systems of `examples/systems`, trained in full with their own hyperparameters, beside what they published.
+"""Train the systems of ``examples/systems`` in full, and list their results beside the published ones.
 
     python benchmarks/systems.py                              all of them, seeds 0, 1 and 2 (box2d, mujoco, paddle)
     python benchmarks/systems.py --only dppo_pendulum --seeds 0 1 2 3 4
     python benchmarks/systems.py --json                       the last line is one JSON object
 
-A system whose environment or framework is not installed is named with the reason, and the others are run.
+A system whose environment or framework is not installed is skipped, with the reason.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "systems"
 
 
 class System(NamedTuple):
-    """An example, its task, and further arguments of its ``run``."""
+    """Hold an example, its task, and further arguments of its ``run``."""
 
     example: str
     task: str
@@ -48,7 +48,7 @@ SYSTEMS = [
 
 
 def load(example: str) -> Any:
-    """The module of an example."""
+    """Import the module of an example."""
     spec = importlib.util.spec_from_file_location(example, EXAMPLES / f"{example}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -58,7 +58,7 @@ def load(example: str) -> Any:
 
 
 def measure(system: System, seeds: Sequence[int]) -> dict[str, Any]:
-    """Run an example in full once a seed."""
+    """Run an example in full once per seed."""
     module = load(system.example)
     published = module.PUBLISHED
     row = {
@@ -83,9 +83,9 @@ def measure(system: System, seeds: Sequence[int]) -> dict[str, Any]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as a Markdown table."""
+    """Return the rows as a Markdown table."""
     lines = [
-        "| Example | Task | Published | Ours, each seed | Mean | Seeds | Steps | Seconds a run |",
+        "| Example | Task | Published | ppocore, each seed | Mean | Seeds | Steps | Seconds per run |",
         "|---|---|---|---|---:|---|---:|---:|",
     ]
     for row in rows:
@@ -100,7 +100,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Train, evaluate, print the table."""
+    """Train, evaluate and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     names = sorted({system.example for system in SYSTEMS})
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, default=names, help="examples to run")

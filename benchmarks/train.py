@@ -1,12 +1,12 @@
-"""Training throughput: CartPole, 8 environments x 128 steps, 4 epochs, minibatches of 256, two 64-64 tanh networks.
+"""Measure training throughput on CartPole, for ppocore and other libraries.
 
     python benchmarks/train.py                      ppocore, exact and float32, two kinds of environment
     python benchmarks/train.py --versus             Stable-Baselines3 and CleanRL's algorithm as well, if installed
     python benchmarks/train.py --json               the last line is one JSON object
 
-Every run is a process of its own on one core and one thread; the systems take turns, round after round, so that a
-machine whose speed drifts favours none.  The clock covers training alone (not imports), the memory is the peak
-of the whole process.
+The settings are 8 environments x 128 steps, 4 epochs, minibatches of 256 and two 64-64 tanh networks. Every run is a
+process of its own on one core and one thread. The systems take turns, round after round, so that a machine whose speed
+drifts favors none. The time covers training without imports; the memory is the peak of the whole process.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THR
 
 
 def run_ppocore(steps: int, seed: int, backend: str, precision: str, vectorization: str) -> tuple[int, float]:
-    """Steps taken and seconds needed by ppocore, run directory and metrics included."""
+    """Train with ppocore, including run directory and metrics; return the steps and seconds."""
     from ppocore import PPOConfig, train
     from ppocore.registry import backend_factory
 
-    backend_factory(backend)  # imports the framework, which the others' clocks do not cover either
+    backend_factory(backend)  # imports the framework, which the others' times do not include either
     config = PPOConfig(**SETTINGS, total_steps=steps, precision=precision)
     runtime = {"backend": backend, "vectorization": vectorization}
     with tempfile.TemporaryDirectory() as directory:
@@ -51,7 +51,7 @@ def run_ppocore(steps: int, seed: int, backend: str, precision: str, vectorizati
 
 
 def run_stable_baselines3(steps: int, seed: int) -> tuple[int, float]:
-    """The same by Stable-Baselines3, whose default policy has the same two networks."""
+    """Train with Stable-Baselines3, whose default policy has the same two networks; return the steps and seconds."""
     import torch
     from stable_baselines3 import PPO
     from stable_baselines3.common.env_util import make_vec_env
@@ -74,7 +74,7 @@ def run_stable_baselines3(steps: int, seed: int) -> tuple[int, float]:
 
 
 def run_cleanrl_algorithm(steps: int, seed: int) -> tuple[int, float]:
-    """The same by the algorithm that CleanRL's ppo.py made known, written for this benchmark."""
+    """Train with the algorithm of CleanRL's ppo.py, written for this benchmark; return the steps and seconds."""
     import torch
     from single_file_ppo import train_single_file
 
@@ -85,7 +85,7 @@ def run_cleanrl_algorithm(steps: int, seed: int) -> tuple[int, float]:
 
 
 def systems(versus: bool, backends: list[str]) -> dict[str, list[str]]:
-    """The systems to time: a label, and the arguments of the child process that runs it."""
+    """Return the systems to time: by label, the arguments of the child process that runs each."""
     chosen = {
         f"ppocore {backend}, {precision}, {vectorization} environments": [backend, precision, vectorization]
         for backend in backends
@@ -101,7 +101,7 @@ def systems(versus: bool, backends: list[str]) -> dict[str, list[str]]:
 
 
 def child(arguments: list[str], steps: int, seed: int) -> None:
-    """Run one system in this process and print what it took."""
+    """Run one system in this process and print its speed and memory."""
     if arguments[0] == "stable_baselines3":
         taken, seconds = run_stable_baselines3(steps, seed)
     elif arguments[0] == "cleanrl_algorithm":

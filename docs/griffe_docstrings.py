@@ -1,7 +1,7 @@
-"""An extension of griffe: docstrings as the sources have them, for a site that reads Markdown.
+"""Convert the docstrings of the sources to Markdown for the documentation site (a griffe extension).
 
-Sources are read in an editor first. A literal block begins with ``::`` and a table is ruled with ``=``, as in
-reStructuredText, and a field may have a comment beside it in place of a docstring.
+In the sources a literal block begins with ``::`` and a table is ruled with ``=``, as in reStructuredText, and a field
+may have a comment beside it instead of a docstring.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ _RULE = re.compile(r"\s*=+(\s+=+)+\s*")
 
 
 class Docstrings(Extension):
-    """Rewrites docstrings, and makes some of comments."""
+    """Convert docstrings, and make docstrings of the comments beside fields."""
 
     def on_object(self, *, obj: Object, loader: GriffeLoader, **kwargs: Any) -> None:
-        """Make the docstring of one object Markdown."""
+        """Convert the docstring of one object."""
         if isinstance(obj, Attribute) and obj.docstring is None and obj.parent is not None and obj.parent.is_class:
             _, separator, comment = obj.source.partition("  # ")
             if separator and not comment.startswith("type:"):
@@ -28,7 +28,7 @@ class Docstrings(Extension):
 
 
 def as_markdown(text: str) -> str:
-    """A docstring with its literal blocks and tables as Markdown has them."""
+    """Return a docstring with its literal blocks and tables in Markdown."""
     lines: list[str] = []
     table: list[str] | None = None
     for line in text.splitlines():
@@ -50,7 +50,7 @@ def as_markdown(text: str) -> str:
 
 
 def _table(lines: list[str]) -> list[str]:
-    """A simple table of reStructuredText, which has no head, as a table of Markdown."""
+    """Return a simple reStructuredText table, which has no header, as a Markdown table."""
     spans = [match.span() for match in re.finditer("=+", lines[0])]
     ends = [start for start, _ in spans[1:]] + [10_000]
     rows: list[list[str]] = []
@@ -58,7 +58,7 @@ def _table(lines: list[str]) -> list[str]:
         cells = [line[start:end].strip() for (start, _), end in zip(spans, ends, strict=True)]
         if cells[0] or not rows:
             rows.append(cells)
-        else:  # goes on with the row above
+        else:  # continues the row above
             rows[-1] = [f"{above} {below}".strip() for above, below in zip(rows[-1], cells, strict=True)]
     indent = lines[0][: spans[0][0]]
     head = ["|" + " |" * len(spans), "|" + "---|" * len(spans)]

@@ -1,7 +1,7 @@
-"""Hooks of mkdocs: the pages that lie outside docs/, and links that lead where the site has them.
+"""Add the pages outside docs/ to the site, and adapt links between files (hooks of mkdocs).
 
-README.md, ARCHITECTURE.md and the like stay where a checkout has them, with links between files. On the site they are
-pages as well: a link to one of them leads to its page, a link to any other file leads to the repository.
+README.md, ARCHITECTURE.md and the like stay at the root of the repository, with links between files. On the site they
+are pages, too: a link to one of them leads to its page, a link to any other file leads to the repository.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
 }
-"""Files outside docs/, and the pages made of them."""
+"""Files outside docs/, and their pages."""
 
 _LINK = re.compile(r"(\]\()(?![a-z]+:|#|/)([^)#\s]+)")
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the pages that lie outside docs/."""
+    """Add the pages outside docs/."""
     from mkdocs.structure.files import File
 
     for source, page in PAGES.items():
@@ -36,14 +36,14 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Lead every link to a page of the site, or else to the file in the repository."""
+    """Point every link to a page of the site, or else to the file in the repository."""
     sources = {made: source for source, made in PAGES.items()}
     source = sources.get(page.file.src_uri, f"docs/{page.file.src_uri}")
     return with_links(markdown, source, config["repo_url"])
 
 
 def with_links(markdown: str, source: str, repository: str) -> str:
-    """The text of the file ``source`` with links for the site.
+    """Return the text of the file ``source`` with links for the site.
 
     Args:
         markdown: the text.

@@ -1,4 +1,4 @@
-"""Train a few seeds and draw their learning curves: the picture in the README.
+"""Train a few seeds and draw their learning curves, as in the README.
 
 pip install matplotlib
 python examples/learning_curve.py --out docs/cartpole.png
@@ -15,12 +15,12 @@ from ppocore.presets import preset
 
 
 def main() -> None:
-    """One thin line a seed: the mean return of the last 100 training episodes."""
+    """Draw one line per seed: the mean return of the last 100 training episodes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--env", default="CartPole-v1")
     parser.add_argument("--backend", default="numpy")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
-    parser.add_argument("--steps", type=int, help="in place of the preset's")
+    parser.add_argument("--steps", type=int, help="environment steps (the preset's)")
     parser.add_argument("--out", default="learning_curve.png")
     options = parser.parse_args()
     config = preset(options.env)

@@ -1,11 +1,11 @@
-"""A backend of one's own in some forty lines: NumPy's network and loss, and an optimizer step written by hand.
+"""Define a backend in about forty lines: NumPy's network and loss, and an optimizer step written by hand.
 
     ppocore check-backend examples.own_backend:OwnBackend
     python examples/own_backend.py
 
-The first command, from the root of a checkout, proves that it computes what the numpy backend does; the second trains
-with it. `ppocore.backend.Backend` says what each method of a backend must do. A package makes its backend known to
-everyone who installs it with an entry point in the group ``ppocore.backends``, and needs no `ppocore.register_backend`.
+The first command, from the root of a checkout, checks that it computes the same as the numpy backend; the second trains
+with it. ``ppocore.backend.Backend`` documents the methods of a backend. A package offers its backend with an entry
+point in the group ``ppocore.backends``, and needs no ``ppocore.register_backend``.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from ppocore.optimizers import ADAM_BETAS, Adam, gradient_grid
 
 
 def norm(arrays: Iterable[Any]) -> float:
-    """The norm of all elements together."""
+    """Return the norm of all elements together."""
     return sqrt(sum(float(np.vdot(array, array)) for array in arrays))
 
 
 class OwnBackend(NumpyBackend):
-    """Adam one weight at a time, where the numpy backend has all of them in one array."""
+    """Update one tensor at a time, where the numpy backend has all of them in one array."""
 
     name = "own"
 
@@ -37,12 +37,12 @@ class OwnBackend(NumpyBackend):
         self.epsilon, self.grid = adam_epsilon, gradient_grid(adam_epsilon) if precision == "exact" else None
 
     def update(self, batch: Minibatch, objective: Objective, step: OptimizerStep) -> UpdateStats:
-        """Clip the gradient and let Adam step; float64 in exact mode, and float32 in what is kept."""
+        """Clip the gradient and take an Adam step, in float64 in exact mode; the state is float32."""
         with np.errstate(all="ignore"):
             seen, gradients = self.evaluate(batch, objective), self.gradients(batch, objective)
             total = norm(gradients.values())
             if not isfinite(seen.loss + total):
-                return super().update(batch, objective, step)  # raises `NonFiniteError`, and names what is not finite
+                return super().update(batch, objective, step)  # raises `NonFiniteError`, which names what is not finite
             state = self.state()
             state["adam.step"] = state["adam.step"] + 1
             state["adam.held"] = state.get("adam.held", 0) + np.int64(step.hold_actor)

@@ -1,7 +1,7 @@
 """Train a network of your own, written in PyTorch: ``python examples/own_torch_network.py --steps 50000``.
 
-The network maps observations (B, 4) to the parameters of the distribution over actions, for CartPole's two actions
-logits (B, 2), and to values (B,).  Everything else of the run is as for the built-in networks.
+The network maps observations (B, 4) to the parameters of the action distribution, which for CartPole's two actions are
+logits (B, 2), and to values (B,). Everything else is the same as with the built-in networks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ppocore.reporting.console import ConsoleReporter
 
 
 class Network(nn.Module):
-    """One normalised layer that the policy and the value share."""
+    """Share one normalized layer between the policy and the value function."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,18 +28,18 @@ class Network(nn.Module):
         self.value = nn.Linear(64, 1)
 
     def forward(self, observations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits (B, 2) and values (B,)."""
+        """Return logits (B, 2) and values (B,)."""
         features = self.features(observations)
         return self.policy(features), self.value(features).squeeze(1)
 
 
 def main() -> None:
-    """Train, then run the policy without exploration."""
+    """Train, then evaluate the policy with deterministic actions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=50_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    torch.manual_seed(options.seed)  # the network's initial weights are its own affair
+    torch.manual_seed(options.seed)  # ppocore does not seed the initial weights of your own network
     result = train(
         "CartPole-v1",
         preset("CartPole-v1").replace(total_steps=options.steps),

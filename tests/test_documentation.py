@@ -34,3 +34,11 @@ def test_the_python_of_the_readme_runs(number, tmp_path, monkeypatch):
     assert len(blocks) == 2, "adapt the parameters of this test"
     monkeypatch.chdir(tmp_path)
     exec(compile(blocks[number], f"README.md block {number}", "exec"), {})
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_the_python_of_the_page_on_callbacks_runs(number, tmp_path, monkeypatch):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "callbacks.md").read_text(), re.DOTALL)
+    assert len(blocks) == 4, "adapt the parameters of this test"
+    monkeypatch.chdir(tmp_path)
+    exec(compile(blocks[number], f"callbacks.md block {number}", "exec"), {"__name__": "__main__"})

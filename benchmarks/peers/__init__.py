@@ -1,16 +1,16 @@
-"""The advantages of other libraries, one module a library, behind one signature.
+"""Compute advantages with other libraries behind one signature, in one module per library.
 
-A module raises `ImportError` where its library is not installed, and otherwise has
+A module raises ``ImportError`` if its library is not installed. Otherwise it has
 
 =========== ==========================================================================================
-NAME        what the library is called
-PACKAGE     its name for `importlib.metadata.version`
-CONVENTIONS what its own training does at the places where libraries differ, and what the adapter chose
+NAME        the name of the library
+PACKAGE     its name for ``importlib.metadata.version``
+CONVENTIONS what its own training does where libraries differ, and what the adapter chose
 gae         (rewards, values, next_values, terminated, truncated, gamma, lam), arrays (T, N), to
-            (advantages, returns), NumPy arrays (T, N); the arguments are not written to
-VARIANTS    a description to a function like `gae`, `gae` among them
+            (advantages, returns), NumPy arrays (T, N); the arguments are not modified
+VARIANTS    a dict from a description to a function like ``gae``, including ``gae``
 =========== ==========================================================================================
 
-The library's own code computes the advantages, called as its own training calls it. Where that code takes the value
-of the observation after a reset, it is the next row's value, as in a rollout.
+The library's own code computes the advantages, called as its own training calls it. If that code takes the value of the
+observation after a reset, it gets the value of the next row, as in a rollout.
 """

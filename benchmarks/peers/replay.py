@@ -1,6 +1,7 @@
-"""A vectorised environment of Stable-Baselines3's kind that plays given arrays, for algorithms that collect rollouts.
+"""Replay given arrays as a vectorized environment of Stable-Baselines3's kind.
 
-An observation is the value that the critic is to give for it, so a critic that hands its input on gives the values.
+It is for algorithms that collect their own rollouts. An observation is the value that the critic should return for it,
+so the critic is the identity.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ ACTIONS = spaces.Discrete(2)
 
 
 class Replay:
-    """Steps through (T, N) arrays as ``DummyVecEnv.step_wait`` does: float32 rewards, a reset within the step."""
+    """Step through (T, N) arrays as ``DummyVecEnv.step_wait`` does: float32 rewards, a reset within the step."""
 
     def __init__(self, rewards: Any, values: Any, next_values: Any, terminated: Any, truncated: Any) -> None:
         self.num_envs = rewards.shape[1]
@@ -24,15 +25,16 @@ class Replay:
         self._row = 0
 
     def first(self) -> Any:
-        """The observations of row 0."""
+        """Return the observations of row 0."""
         return self._values[0][:, None]
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, list[dict[str, Any]]]:
-        """Observations, rewards, ends, and per environment what the library reads at an end."""
+        """Return observations, rewards, dones, and for each environment the info that the library reads at an end."""
         t = self._row
         self._row += 1
         dones = self._terminated[t] | self._truncated[t]
-        following = np.where(dones, 0.0, self._next_values[t])  # no row tells what a reset after the last shows
+        # After the last row, the observation of a reset is unknown.
+        following = np.where(dones, 0.0, self._next_values[t])
         if t + 1 < len(self._rewards):
             following = self._values[t + 1]
         infos: list[dict[str, Any]] = []
@@ -44,17 +46,17 @@ class Replay:
 
 
 class Silent:
-    """A callback that lets everything go on."""
+    """Let everything continue (a callback)."""
 
     def on_rollout_start(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def update_locals(self, names: dict[str, Any]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def on_step(self) -> bool:
-        """Go on."""
+        """Return True, which continues."""
         return True
 
     def on_rollout_end(self) -> None:
-        """Nothing."""
+        """Do nothing."""

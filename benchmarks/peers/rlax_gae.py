@@ -1,14 +1,14 @@
-"""RLax.
+"""Adapt RLax.
 
 Read: ``truncated_generalized_advantage_estimation`` (rlax/_src/multistep.py). RLax is a set of functions without a
-training loop, so that what a caller does is chosen here and is no practice of the library. The function takes k
-rewards and discounts and k + 1 values of one sequence, the last that of what follows; it is mapped over columns.
+training loop, so the caller's part is chosen here and is not a practice of the library. The function takes k rewards
+and discounts and k + 1 values of one sequence, the last being the value of what follows; it is mapped over columns.
 
-- One discount serves both the bootstrap and the sum, and the next value is that of the next row. A truncated step in
-  the middle of a sequence can therefore not be expressed by the discount alone.
-- `gae`: the discount is 0 at every end, and the caller has added ``gamma * next_values`` to the reward of a step that
+- One discount serves both the bootstrap and the sum, and the next value is that of the next row. So the discount alone
+  cannot express a truncated step in the middle of a sequence.
+- ``gae``: the discount is 0 at every end, and the caller has added ``gamma * next_values`` to the reward of a step that
   is truncated and not terminated.
-- `discounts_only`: the discounts that a dm_env time step carries: 0 where terminated, and gamma where truncated.
+- ``discounts_only``: the discounts that a dm_env time step carries: 0 where terminated, and gamma where truncated.
 - float32, JAX's default.
 """
 
@@ -26,7 +26,7 @@ PACKAGE = "rlax"
 CONVENTIONS = {
     "truncation": "left to the caller; here, bootstrapped by adding to the reward",
     "end of the rollout": "the last value of the sequence",
-    "advantages": "as the function gives them; the returns are the advantages and the values",
+    "advantages": "as the function returns them; the returns are advantages plus values",
     "dtype": "float32, the default of JAX",
 }
 
@@ -36,7 +36,7 @@ _estimate = jax.jit(jax.vmap(rlax.truncated_generalized_advantage_estimation, in
 def gae(
     rewards: Any, values: Any, next_values: Any, terminated: Any, truncated: Any, gamma: float, lam: float
 ) -> tuple[Any, Any]:
-    """With the bootstrap of a truncated step in its reward, and discount 0 at every end."""
+    """Add the bootstrap of a truncated step to its reward, with discount 0 at every end."""
     bootstrap = np.where(truncated & ~terminated, gamma * next_values, 0.0)
     return _sequence(rewards + bootstrap, values, next_values, gamma * ~(terminated | truncated), lam)
 
@@ -44,7 +44,7 @@ def gae(
 def discounts_only(
     rewards: Any, values: Any, next_values: Any, terminated: Any, truncated: Any, gamma: float, lam: float
 ) -> tuple[Any, Any]:
-    """With discount 0 where terminated, and nothing said about truncation."""
+    """Use discount 0 where terminated, and ignore truncation."""
     return _sequence(rewards, values, next_values, gamma * ~terminated, lam)
 
 

@@ -1,15 +1,16 @@
-"""RLlib (Ray).
+"""Adapt RLlib (Ray).
 
 Read: ``compute_value_targets`` (rllib/utils/postprocessing/value_predictions.py), which is called here as
-``GeneralAdvantageEstimation`` (rllib/connectors/learner/general_advantage_estimation.py) does, on what
-``AddOneTsToEpisodesAndTruncate`` (beside it) makes of the episodes.
+``GeneralAdvantageEstimation`` (rllib/connectors/learner/general_advantage_estimation.py) does, on the output of
+``AddOneTsToEpisodesAndTruncate`` (beside it) for the episodes.
 
 - Each episode, or piece of one, is followed by one more row, with reward 0 and the value of its final observation; a
-  piece that the rollout's end cut counts as truncated. Rows so added are masked out later, and left out here.
+  piece that is cut by the end of the rollout counts as truncated. The added rows are masked out later, and removed
+  here.
 - ``terminated`` stops the bootstrap, ``terminated`` or ``truncated`` the sum.
-- The function gives the targets; the connector takes the values from them, and standardises the advantages over the
-  batch, which is left out here.
-- The targets are float32, as are its critics' values: so are ours.
+- The function returns the targets; the connector subtracts the values and standardizes the advantages over the batch.
+  The standardization is left out here.
+- The targets are float32, like its critics' values; so they are here.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ PACKAGE = "ray"
 CONVENTIONS = {
     "truncation": "each piece of an episode has one more row, with the value of the final observation",
     "end of the rollout": "as a truncation",
-    "advantages": "targets less values, before the connector standardises them over the batch",
+    "advantages": "targets minus values, before the connector standardizes them over the batch",
     "dtype": "float32, the dtype of the targets",
 }
 
@@ -32,13 +33,13 @@ CONVENTIONS = {
 def gae(
     rewards: Any, values: Any, next_values: Any, terminated: Any, truncated: Any, gamma: float, lam: float
 ) -> tuple[Any, Any]:
-    """The targets of each column's episodes one after the other, less the values."""
+    """Compute the targets of each column's episodes one after the other, minus the values."""
     targets = np.empty(rewards.shape, np.float32)
     ended = terminated | truncated
     ended[-1] = True
     for i in range(rewards.shape[1]):
         ends = np.flatnonzero(ended[:, i])
-        # Rows are added behind these, in an order that `insert` keeps.
+        # Rows are inserted behind these, in an order that `insert` keeps.
         behind = ends + 1
         stop = terminated[:, i].astype(np.float32)
         cut = np.where(terminated[:, i], 0.0, ended[:, i]).astype(np.float32)

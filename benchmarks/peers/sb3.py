@@ -1,13 +1,13 @@
-"""Stable-Baselines3.
+"""Adapt Stable-Baselines3.
 
 Read: ``OnPolicyAlgorithm.collect_rollouts`` (common/on_policy_algorithm.py), which is called here, with an environment
-that plays the arrays and a policy whose value of an observation is the observation; it fills a ``RolloutBuffer`` and
+that replays the arrays and a policy whose value of an observation is the observation; it fills a ``RolloutBuffer`` and
 calls ``compute_returns_and_advantage`` (common/buffers.py); and ``DummyVecEnv.step_wait`` (common/vec_env/).
 
-- A step that is truncated and not terminated gets ``gamma * V(terminal observation)`` added to its reward, and counts
-  as an end from then on; ``TimeLimit.truncated`` is False where a step is both.
-- An end is recorded as the episode start of the next row; that of the last row is passed as ``dones``.
-- The buffer holds float32, whatever comes.
+- A step that is truncated and not terminated gets ``gamma * V(terminal observation)`` added to its reward, and then
+  counts as an end; ``TimeLimit.truncated`` is False where a step is both.
+- An end is recorded as the episode start of the next row; an end in the last row is passed as ``dones``.
+- The buffer holds float32, whatever the input.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ PACKAGE = "stable-baselines3"
 CONVENTIONS = {
     "truncation": "gamma times the value of the terminal observation is added to the reward",
     "end of the rollout": "the value of the last observation, unless the last step ended the episode",
-    "advantages": "as in the rollout buffer, before PPO.train standardises each minibatch",
+    "advantages": "as in the rollout buffer, before PPO.train standardizes each minibatch",
     "dtype": "float32, the dtype of the rollout buffer",
 }
 
 
 class _Policy:
-    """The value of an observation is the observation."""
+    """Return each observation as its value."""
 
     def __call__(self, observations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         zeros = torch.zeros(len(observations))
@@ -52,7 +52,7 @@ class _Policy:
 def gae(
     rewards: Any, values: Any, next_values: Any, terminated: Any, truncated: Any, gamma: float, lam: float
 ) -> tuple[Any, Any]:
-    """The advantages and returns in the rollout buffer after one call of ``collect_rollouts``."""
+    """Return the advantages and returns in the rollout buffer after one call of ``collect_rollouts``."""
     length, columns = rewards.shape
     environment = Replay(rewards, values, next_values, terminated, truncated)
     buffer = RolloutBuffer(length, OBSERVATIONS, ACTIONS, "cpu", gae_lambda=lam, gamma=gamma, n_envs=columns)

@@ -1,9 +1,9 @@
-"""SBX, Stable-Baselines3 with JAX.
+"""Adapt SBX, Stable-Baselines3 with JAX.
 
 Read: ``OnPolicyAlgorithmJax.collect_rollouts`` (sbx/common/on_policy_algorithm.py), which is called here, with an
-environment that plays the arrays and a value function that hands its observations on. It has its own loop, in which
-``gamma * V(terminal observation)`` is added to the reward of a step that is truncated and not terminated, and fills
-the ``RolloutBuffer`` of Stable-Baselines3, whose ``compute_returns_and_advantage`` it calls: see `peers.sb3`.
+environment that replays the arrays and a value function that returns its observations. It has its own loop, in which
+``gamma * V(terminal observation)`` is added to the reward of a step that is truncated and not terminated, and fills the
+``RolloutBuffer`` of Stable-Baselines3, whose ``compute_returns_and_advantage`` it calls: see ``peers.sb3``.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ PACKAGE = "sbx-rl"
 CONVENTIONS = {
     "truncation": "gamma times the value of the terminal observation is added to the reward",
     "end of the rollout": "the value of the last observation, unless the last step ended the episode",
-    "advantages": "as in the rollout buffer, before PPO standardises each minibatch",
+    "advantages": "as in the rollout buffer, before PPO standardizes each minibatch",
     "dtype": "float32, the dtype of the rollout buffer, which is that of Stable-Baselines3",
 }
 
 
 class _Policy:
-    """The value of an observation is the observation."""
+    """Return each observation as its value."""
 
     noise_key = None
     vf_state = SimpleNamespace(params=None)
@@ -47,7 +47,7 @@ class _Policy:
 def gae(
     rewards: Any, values: Any, next_values: Any, terminated: Any, truncated: Any, gamma: float, lam: float
 ) -> tuple[Any, Any]:
-    """The advantages and returns in the rollout buffer after one call of ``collect_rollouts``."""
+    """Return the advantages and returns in the rollout buffer after one call of ``collect_rollouts``."""
     length, columns = rewards.shape
     environment = Replay(rewards, values, next_values, terminated, truncated)
     buffer = RolloutBuffer(length, OBSERVATIONS, ACTIONS, "cpu", gae_lambda=lam, gamma=gamma, n_envs=columns)

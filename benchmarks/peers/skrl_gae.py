@@ -1,15 +1,15 @@
-"""skrl.
+"""Adapt skrl.
 
 Read: ``compute_gae``, ``PPO.record_transition`` and ``PPO.update`` (skrl/agents/torch/ppo/ppo.py), ``PPO_CFG``
 (ppo_cfg.py). ``compute_gae`` is called here as ``update`` calls it, on float32 tensors (T, N, 1).
 
-- Inside, the next value is that of the next row; after the last row, that of its next observation.
-- ``time_limit_bootstrap`` is False by default: ``truncated`` is then not read, and the sum and the bootstrap run on
+- Inside a rollout, the next value is that of the next row; after the last row, that of its next observation.
+- ``time_limit_bootstrap`` is False by default: ``truncated`` is then not read, and the sum and the bootstrap continue
   from a truncated step into the next row, as if no episode had ended.
 - With True, ``record_transition`` adds ``gamma * V(next observation) * truncated`` to the reward, and a truncated step
-  counts as an end. That line is written out here, because it is in a method of a whole agent.
-- ``compute_gae`` gives the returns, and advantages that it has standardised over the rollout; the returns less the
-  values are the advantages before that, and are what is given here.
+  counts as an end. That line is repeated here, because it is in a method of a whole agent.
+- ``compute_gae`` returns the returns, and advantages that are standardized over the rollout; the adapter returns the
+  advantages before that, which are the returns minus the values.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from skrl.agents.torch.ppo.ppo import compute_gae
 NAME = "skrl"
 PACKAGE = "skrl"
 CONVENTIONS = {
-    "truncation": "by default not read; with time_limit_bootstrap=True, bootstrapped by adding to the reward",
+    "truncation": "not read by default; with time_limit_bootstrap=True, bootstrapped by adding to the reward",
     "end of the rollout": "the value of the last transition's next observation",
-    "advantages": "the library standardises them over the rollout: taken as returns less values",
+    "advantages": "standardized over the rollout by the library: taken as returns minus values",
     "dtype": "float32, the dtype of its memory",
 }
 
@@ -32,14 +32,14 @@ CONVENTIONS = {
 def gae(
     rewards: Any, values: Any, next_values: Any, terminated: Any, truncated: Any, gamma: float, lam: float
 ) -> tuple[Any, Any]:
-    """With ``time_limit_bootstrap=False``, the default."""
+    """Compute with ``time_limit_bootstrap=False``, the default."""
     return _computed(rewards, values, next_values, terminated, truncated, gamma, lam, bootstrap=False)
 
 
 def bootstrapped(
     rewards: Any, values: Any, next_values: Any, terminated: Any, truncated: Any, gamma: float, lam: float
 ) -> tuple[Any, Any]:
-    """With ``time_limit_bootstrap=True``."""
+    """Compute with ``time_limit_bootstrap=True``."""
     return _computed(rewards, values, next_values, terminated, truncated, gamma, lam, bootstrap=True)
 
 

@@ -1,12 +1,12 @@
-"""Tianshou.
+"""Adapt Tianshou.
 
 Read: ``ActorCriticOnPolicyAlgorithm._add_returns_and_advantages`` (algorithm/modelfree/a2c.py), which PPO calls and
 which is called here, on a ``VectorReplayBuffer`` filled row by row as the collector does, with a critic whose value of
 an observation is the observation; it calls ``Algorithm.compute_episodic_return`` (algorithm/algorithm_base.py).
 
-- Every transition has its own next observation, so the true successor of a truncated step is valued.
+- Every transition has its own next observation, so a truncated step gets the value of its true successor.
 - ``value_mask`` zeroes the next value where the step was terminated; the sum stops at every end, and at the last
-  transition of an environment whose episode goes on.
+  transition of an environment whose episode continues.
 - The recursion is in float64; the result has the dtype of the critic's values: float32 in its training, that of
   ``values`` here. The buffer holds rewards in float64.
 """
@@ -27,7 +27,7 @@ PACKAGE = "tianshou"
 CONVENTIONS = {
     "truncation": "the next observation of each transition is kept, and its value taken",
     "end of the rollout": "the value of the last transition's next observation",
-    "advantages": "before PPO standardises each minibatch",
+    "advantages": "before PPO standardizes each minibatch",
     "dtype": "that of the values",
 }
 
@@ -35,7 +35,7 @@ CONVENTIONS = {
 def gae(
     rewards: Any, values: Any, next_values: Any, terminated: Any, truncated: Any, gamma: float, lam: float
 ) -> tuple[Any, Any]:
-    """The advantages and returns that the algorithm adds to the batch it learns from."""
+    """Return the advantages and returns that the algorithm adds to its training batch."""
     length, columns = rewards.shape
     buffer = VectorReplayBuffer(length * columns, columns)
     for t in range(length):
@@ -67,7 +67,7 @@ VARIANTS = {"as trained": gae}
 
 
 def _compile() -> None:
-    """Numba compiles at the first call of each dtype, which takes longer than a check allows for."""
+    """Compile with Numba for each dtype, which takes longer than a check allows."""
     flags = np.zeros((2, 1), np.bool_)
     for dtype in (np.float64, np.float32):
         numbers = np.zeros((2, 1), dtype)

@@ -1,14 +1,15 @@
-"""TorchRL.
+"""Adapt TorchRL.
 
 Read: ``GAE`` (torchrl/objectives/value/advantages.py), the module that its PPO trainer and examples call on a rollout,
 and which is called here, on values that are there already; it calls ``generalized_advantage_estimate`` or
 ``vec_generalized_advantage_estimate`` (objectives/value/functional.py).
 
 - Every transition has its own next observation; ``terminated`` stops the bootstrap, ``done`` (terminated or truncated)
-  the sum. The last step needs no end of its own.
-- The module keeps gamma and lambda as float32 tensors, and critics and environments give float32: so do we.
+  the sum. The last step needs no end.
+- The module keeps gamma and lambda as float32 tensors, and critics and environments return float32; so they are here.
 - ``vectorized``: True replaces the loop by a convolution over padded episodes.
-- The trainer asks for ``average_gae=True``, standardised advantages; the module's default, used here, is not to.
+- The trainer sets ``average_gae=True``, which standardizes advantages; here the module's default is used, which does
+  not.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ PACKAGE = "torchrl"
 CONVENTIONS = {
     "truncation": "the next observation of each transition is kept, and its value taken",
     "end of the rollout": "the value of the last transition's next observation",
-    "advantages": "not standardised (average_gae=False, the default of the module)",
+    "advantages": "not standardized (average_gae=False, the default of the module)",
     "dtype": "float32, the dtype of its critics and of the discounts that the module keeps",
 }
 
@@ -32,14 +33,14 @@ CONVENTIONS = {
 def gae(
     rewards: Any, values: Any, next_values: Any, terminated: Any, truncated: Any, gamma: float, lam: float
 ) -> tuple[Any, Any]:
-    """What the module adds to a rollout, with its defaults."""
+    """Return what the module adds to a rollout, with its defaults."""
     return _added(rewards, values, next_values, terminated, truncated, gamma, lam)
 
 
 def vectorized(
     rewards: Any, values: Any, next_values: Any, terminated: Any, truncated: Any, gamma: float, lam: float
 ) -> tuple[Any, Any]:
-    """What the module adds to a rollout, by convolution."""
+    """Return what the module adds to a rollout, by convolution."""
     return _added(rewards, values, next_values, terminated, truncated, gamma, lam, vectorized=True)
 
 
@@ -75,5 +76,5 @@ def _added(
 
 
 def _tensor(array: Any) -> torch.Tensor:
-    """(T, N) to the layout of a rollout, (N, T, 1); a copy."""
+    """Copy (T, N) to the layout of a rollout, (N, T, 1)."""
     return torch.tensor(array).T[..., None].contiguous()

@@ -1,11 +1,11 @@
-"""BrianPulfer's PPO (PapersReimplementations, PyTorch) on CartPole-v1.
+"""Run BrianPulfer's PPO (PapersReimplementations, PyTorch) on CartPole-v1.
 
 Published: solved in about 20 iterations; a logged "average reward" that rises from 13.67 to 90.33.
 
-That figure is the mean over the buffer of discounted returns, and it leaks: the 8 actors' rewards are added up as one
-sequence of 1024 steps, so that 90.33 is what rewards of 1 without end give *with* the leak.  Per actor no more than
-44.02 is possible.  `logged_average` shows both.  Here episodes and actors are kept apart, what follows a truncation or
-the last row is worth its value (theirs: nothing), and advantages are normalized where theirs are normalized returns.
+That figure is the mean of the discounted returns in the buffer, and it leaks: the rewards of the 8 actors are summed as
+one sequence of 1024 steps, so 90.33 is the result for endless rewards of 1 *with* the leak. Without it, the maximum per
+actor is 44.02. ``logged_average`` computes both. Here episodes and actors are separate, a truncation and the last row
+are bootstrapped (theirs are not), and advantages are normalized instead of returns.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ CONFIG = PPOConfig(
     anneal_learning_rate=True,
     clip_range=0.1,
     anneal_clip_range=True,
-    value_coef=2.0,  # theirs is 1 times the mean squared error, ours half of it
+    value_coef=2.0,  # theirs is 1 times the mean squared error, here the loss is half of it
     entropy_coef=0.01,
     advantage_estimator="monte_carlo",
     hidden_sizes=(100, 100, 100),
@@ -34,14 +34,14 @@ CONFIG = PPOConfig(
 
 
 def logged_average(rewards: np.ndarray, *, leaking: bool) -> float:
-    """The mean discounted return of a buffer (T, N), its actors one after the other as theirs, or apart."""
+    """Return the mean discounted return of a buffer (T, N), with or without the leak between actors."""
     columns = rewards.T.reshape(-1, 1) if leaking else rewards
     never = np.zeros(columns.shape, bool)
     return float(discounted_returns(columns, 0.0, never, never, gamma=CONFIG.gamma).mean())
 
 
 def run(seed: int = 0, total_steps: int | None = None, backend: str = "numpy") -> float:
-    """Mean return of 100 evaluated episodes; an episode of 500 is a buffer of ones."""
+    """Return the mean return of 100 evaluated episodes; an episode of 500 is a buffer of ones."""
     config = CONFIG.replace(total_steps=total_steps or CONFIG.total_steps)
     return evaluate(train("CartPole-v1", config, seed=seed, backend=backend).policy, "CartPole-v1").summary()[
         "mean_return"

@@ -1,10 +1,10 @@
-"""Distributed PPO (Heess et al. 2017) as in MorvanZhou's tutorial: four workers and one learner, on Pendulum.
+"""Run Distributed PPO (Heess et al. 2017) as in MorvanZhou's tutorial on Pendulum: four workers, one learner.
 
 Published: a learning curve, no figure.
 
-Four processes collect n-step returns, 64 steps together, and one network learns from all of them at once.  Theirs
-push to a queue with unlocked counters, and divide by the old probability plus 1e-5; here every step waits for all four
-workers, so that the same seed gives the same run, and a ratio is one of probabilities.
+Four processes collect n-step returns, 64 steps in total, and one network learns from all of them at once. Theirs push
+to a queue with unlocked counters, and divide by the old probability plus 1e-5. Here every step waits for all four
+workers, so the same seed gives the same run, and the ratio is exact.
 """
 
 import gymnasium as gym
@@ -37,12 +37,12 @@ CONFIG = PPOConfig(
 
 
 def make_env() -> gym.Env:
-    """Pendulum with rewards of (r + 8) / 8."""
+    """Make Pendulum with rewards ``(r + 8) / 8``."""
     return gym.wrappers.TransformReward(gym.make("Pendulum-v1"), lambda r: (r + 8.0) / 8.0)
 
 
 def run(seed: int = 0, total_steps: int | None = None, backend: str = "numpy") -> float:
-    """Mean return of the last 100 training episodes, in Pendulum's own rewards."""
+    """Return the mean return of the last 100 training episodes, in Pendulum's own rewards."""
     config = CONFIG.replace(total_steps=total_steps or CONFIG.total_steps)
     return 8.0 * train(make_env, config, seed=seed, backend=backend).mean_return - 8.0 * 200
 

@@ -1,10 +1,11 @@
-"""PPO of Hands-on Reinforcement Learning (PyTorch) on CartPole with a limit of 200 steps.
+"""Run the PPO of Hands-on Reinforcement Learning (PyTorch) on CartPole with a limit of 200 steps.
 
-Published: a return of 200, the most there is in CartPole-v0.
+Published: a return of 200, the maximum in CartPole-v0.
 
-Its batch is one whole episode of at most 200 steps, trained on as a whole for 10 epochs; here it is a rollout of 200
-steps, in which early episodes are several.  Its mathematics treats the time limit as a failure and does not cut the
-recursion at any end, which in a batch of one episode changes the last step alone; both are as they should be here.
+Its batch is one whole episode of at most 200 steps, used as a single minibatch for 10 epochs. Here the batch is a
+rollout of 200 steps, which early in training holds several episodes. It treats the time limit as a failure and does not
+stop the recursion at the end of an episode, which in a batch of one episode changes only the last step. Both are
+correct here.
 """
 
 import gymnasium as gym
@@ -37,12 +38,12 @@ CONFIG = PPOConfig(
 
 
 def make_env() -> gym.Env:
-    """CartPole-v0, which is v1 with a limit of 200."""
+    """Make CartPole-v0, which is v1 with a limit of 200 steps."""
     return gym.make("CartPole-v1", max_episode_steps=200)
 
 
 def run(seed: int = 0, total_steps: int | None = None, backend: str = "numpy") -> float:
-    """Mean return of the last 100 training episodes."""
+    """Return the mean return of the last 100 training episodes."""
     config = CONFIG.replace(total_steps=total_steps or CONFIG.total_steps)
     return train(make_env, config, seed=seed, backend=backend).mean_return
 

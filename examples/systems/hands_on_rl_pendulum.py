@@ -1,10 +1,10 @@
-"""PPO of Hands-on Reinforcement Learning (PyTorch) on Pendulum.
+"""Run the PPO of Hands-on Reinforcement Learning (PyTorch) on Pendulum.
 
 Published: a return of about -240 after 2000 episodes.
 
-An episode of Pendulum has always 200 steps, so its batches of one episode are these rollouts.  It treats the time limit
-as a failure: nothing follows step 200.  Here the value of the last observation does.  Its standard deviation is a
-function of the observation; here it is one weight.
+An episode of Pendulum always has 200 steps, so its batches of one episode equal these rollouts. It treats the time
+limit as a failure and does not bootstrap after step 200; here the value of the last observation is used. Its standard
+deviation is a function of the observation; here it is one weight.
 """
 
 import gymnasium as gym
@@ -37,12 +37,12 @@ CONFIG = PPOConfig(
 
 
 def make_env() -> gym.Env:
-    """Pendulum with rewards of (r + 8) / 8."""
+    """Make Pendulum with rewards ``(r + 8) / 8``."""
     return gym.wrappers.TransformReward(gym.make("Pendulum-v1"), lambda r: (r + 8.0) / 8.0)
 
 
 def run(seed: int = 0, total_steps: int | None = None, backend: str = "numpy") -> float:
-    """Mean return of the last 100 training episodes, in Pendulum's own rewards."""
+    """Return the mean return of the last 100 training episodes, in Pendulum's own rewards."""
     config = CONFIG.replace(total_steps=total_steps or CONFIG.total_steps)
     shaped = train(make_env, config, seed=seed, backend=backend).mean_return
     return 8.0 * shaped - 8.0 * 200

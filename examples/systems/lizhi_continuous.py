@@ -1,10 +1,10 @@
-"""Lizhi-sjtu's PPO-continuous (DRL-code-pytorch) with its ten tricks, on BipedalWalker-v3 (needs gymnasium[box2d]).
+"""Run Lizhi-sjtu's PPO-continuous (DRL-code-pytorch) with its ten tricks on BipedalWalker-v3.
 
 Published: learning curves, no figure.
 
-Advantage, state and reward normalization, an entropy bonus, learning-rate decay, gradient clipping, orthogonal
-initialization, Adam's epsilon of 1e-5 and tanh are all switches here.  Its running deviation equals the sample after
-the first one; here it is that of one sample.  A million steps.
+It needs ``gymnasium[box2d]``. Advantage, state and reward normalization, an entropy bonus, learning-rate decay,
+gradient clipping, orthogonal initialization, Adam's epsilon of 1e-5 and tanh are all settings here. Its first running
+standard deviation equals the sample; here it is that of one sample. The run has a million steps.
 """
 
 from ppocore import PPOConfig, train
@@ -36,7 +36,7 @@ CONFIG = PPOConfig(
 
 
 def run(seed: int = 0, total_steps: int | None = None, backend: str = "numpy", env: str = ENV) -> float:
-    """Mean return of 100 evaluated episodes."""
+    """Return the mean return of 100 evaluated episodes."""
     config = CONFIG.replace(total_steps=total_steps or CONFIG.total_steps)
     return evaluate(train(env, config, seed=seed, backend=backend).policy, env).summary()["mean_return"]
 

@@ -1,10 +1,10 @@
-"""A PaddlePaddle PPO on MountainCar-v0 without its time limit, run with the paddle backend.
+"""Run a PaddlePaddle PPO on MountainCar-v0 without its time limit, on the paddle backend.
 
 Published: it learns to reach the flag, in 1000 episodes.
 
-Its buffer holds whole episodes, however long; here rollouts of 2048 steps go through them, and what follows their last
-row is worth its value.  It has Monte Carlo returns without a bootstrap, and clips the gradient of each tensor to a norm
-of 0.5; here that is the norm of each of the two networks.
+Its buffer holds whole episodes, however long; here rollouts of 2048 steps divide them, and the last row is
+bootstrapped. It uses Monte Carlo returns without a bootstrap, and clips the gradient of each tensor to a norm of 0.5;
+here the gradient of each of the two networks is clipped.
 """
 
 import gymnasium as gym
@@ -37,16 +37,16 @@ CONFIG = PPOConfig(
 
 
 def make_env() -> gym.Env:
-    """MountainCar that only the flag ends."""
+    """Make MountainCar without a time limit: only the flag ends an episode."""
     return gym.make("MountainCar-v0").unwrapped
 
 
 def run(seed: int = 0, total_steps: int | None = None, backend: str = "paddle") -> float:
-    """Mean return of 100 evaluated episodes, of at most 200 steps as in MountainCar-v0."""
+    """Return the mean return of 100 evaluated episodes, of at most 200 steps as in MountainCar-v0."""
     config = CONFIG.replace(total_steps=total_steps or CONFIG.total_steps)
     policy = train(make_env, config, seed=seed, backend=backend).policy
     return evaluate(policy, "MountainCar-v0").summary()["mean_return"]
 
 
 if __name__ == "__main__":
-    print(f"return {run():.1f}, where -200 is not reaching it; published: {PUBLISHED}")
+    print(f"return {run():.1f}, where -200 means that the flag was not reached; published: {PUBLISHED}")

@@ -1,10 +1,10 @@
-"""PPO for Beginners (Eric Yang Yu, PyTorch), parts one to three, on Pendulum.
+"""Run PPO for Beginners (Eric Yang Yu, PyTorch), parts one to three, on Pendulum.
 
 Published: about -165.
 
-Returns to go without a bootstrap, a batch of 4800 steps (24 episodes of 200) that is trained on as a whole five times,
-a fixed variance of 0.5.  It treats the time limit, and its own limit of steps, as a failure; here the value of the last
-observation follows.  The length of its runs is not part of the figure: 1.2 million steps here.
+It uses returns-to-go without a bootstrap, a batch of 4800 steps (24 episodes of 200) that is one minibatch for five
+epochs, and a fixed variance of 0.5. It treats the time limit, and its own limit of steps, as a failure; here the value
+of the last observation is used. The published figure does not state the number of steps; here it is 1.2 million.
 """
 
 import math
@@ -38,7 +38,7 @@ CONFIG = PPOConfig(
 
 
 def run(seed: int = 0, total_steps: int | None = None, backend: str = "numpy") -> float:
-    """Mean return of 100 evaluated episodes."""
+    """Return the mean return of 100 evaluated episodes."""
     config = CONFIG.replace(total_steps=total_steps or CONFIG.total_steps)
     policy = train("Pendulum-v1", config, seed=seed, backend=backend).policy
     return evaluate(policy, "Pendulum-v1").summary()["mean_return"]

@@ -1,11 +1,11 @@
-"""OpenAI Spinning Up's PPO; its published task is Hopper (needs gymnasium[mujoco]), here InvertedPendulum as well.
+"""Run OpenAI Spinning Up's PPO on Hopper, its published task (needs gymnasium[mujoco]), or InvertedPendulum.
 
 Published: Hopper about 2500 at 3 million steps.
 
-4000 steps an iteration, then up to 80 steps of the policy's optimizer on the whole batch, stopped once the KL
-divergence exceeds 1.5 times 0.01, and 80 of the value's, whose target is the discounted return.  There an
-environment's limit that is shorter than the program's own 1000 steps counts as a death (Hopper's is as long); here it
-is a truncation.
+An iteration has 4000 steps. Then the policy's optimizer takes up to 80 steps on the whole batch, and stops once the KL
+divergence exceeds 1.5 times 0.01; the value function's optimizer takes 80, with the discounted return as its target. In
+Spinning Up, a time limit of the environment that is shorter than the program's own 1000 steps counts as a termination
+(Hopper's is as long); here it is a truncation.
 """
 
 from ppocore import PPOConfig, train
@@ -38,7 +38,7 @@ CONFIG = PPOConfig(
 
 
 def run(seed: int = 0, total_steps: int | None = None, backend: str = "numpy", env: str = ENV) -> float:
-    """Mean return of the last 100 training episodes."""
+    """Return the mean return of the last 100 training episodes."""
     config = CONFIG.replace(total_steps=total_steps or CONFIG.total_steps)
     return train(env, config, seed=seed, backend=backend).mean_return
 

@@ -1,10 +1,10 @@
-"""The 37 implementation details (Huang et al. 2022), classic control: CartPole-v1 and Acrobot-v1 in 500,000 steps.
+"""Run the 37 implementation details (Huang et al. 2022) on CartPole-v1 and Acrobot-v1, for 500,000 steps.
 
 Published (mean of the last 100 training episodes): CartPole 490.0 with CleanRL and 497.5 with baselines' ppo2, Acrobot
 -86.4 and -81.8.
 
-Both treat a truncation as a termination; here it is bootstrapped.  Everything else is as there, value clipping
-included.
+Both treat a truncation as a termination; here it is bootstrapped. Everything else is the same, including value
+clipping.
 """
 
 from ppocore import PPOConfig, train
@@ -31,7 +31,7 @@ CONFIG = PPOConfig(
 
 
 def run(seed: int = 0, total_steps: int | None = None, backend: str = "numpy", env: str = "CartPole-v1") -> float:
-    """Mean return of the last 100 training episodes."""
+    """Return the mean return of the last 100 training episodes."""
     config = CONFIG.replace(total_steps=total_steps or CONFIG.total_steps)
     return train(env, config, seed=seed, backend=backend).mean_return
 

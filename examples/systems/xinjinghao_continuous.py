@@ -1,11 +1,11 @@
-"""XinJingHao's PPO-Continuous (PyTorch) with its Beta policy, on Pendulum, one of its six tasks.
+"""Run XinJingHao's PPO-Continuous (PyTorch) with its Beta policy on Pendulum, one of its six tasks.
 
 Published: learning curves, no figure.
 
-T 2048, minibatches of 64, ten epochs, an entropy bonus that decays by 0.99, an L2 penalty on the critic, gradients
-clipped at 40, and Pendulum's rewards as (r + 8) / 8, which the figure here is without.  In its Gaussian variant the
-log-probability is that of a clamped action; the Beta policy here has no such defect.  It separates terminations from
-truncations, as here.
+It uses rollouts of 2048 steps, minibatches of 64, ten epochs, an entropy bonus that decays by 0.99, an L2 penalty on
+the critic, gradients clipped at 40, and Pendulum's rewards as ``(r + 8) / 8``; the returns reported here are in the
+original rewards. In its Gaussian variant the log-probability is that of a clamped action; the Beta policy here has no
+such defect. Like ppocore, it distinguishes termination from truncation.
 """
 
 import gymnasium as gym
@@ -40,12 +40,12 @@ CONFIG = PPOConfig(
 
 
 def make_env() -> gym.Env:
-    """Pendulum with rewards of (r + 8) / 8."""
+    """Make Pendulum with rewards ``(r + 8) / 8``."""
     return gym.wrappers.TransformReward(gym.make("Pendulum-v1"), lambda r: (r + 8.0) / 8.0)
 
 
 def run(seed: int = 0, total_steps: int | None = None, backend: str = "numpy") -> float:
-    """Mean return of 100 evaluated episodes, in Pendulum's own rewards."""
+    """Return the mean return of 100 evaluated episodes, in Pendulum's own rewards."""
     config = CONFIG.replace(total_steps=total_steps or CONFIG.total_steps)
     policy = train(make_env, config, seed=seed, backend=backend).policy
     return evaluate(policy, "Pendulum-v1").summary()["mean_return"]
