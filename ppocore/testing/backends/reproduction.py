@@ -17,10 +17,11 @@ def reproduction(name_or_factory: Any, check: str, problem: Problem, precision: 
         "import numpy as np\n\n"
         "from ppocore.backend import Minibatch, Objective\n"
         "from ppocore.networks import NetworkSpec\n"
-        "from ppocore.testing import Problem, conformance, random_problem\n"
+        "from ppocore.testing import Problem, random_problem\n"
+        "from ppocore.testing.backends import properties\n"
         f"{_import(name_or_factory)}\n"
         f"{problem.code()}"
-        f"conformance.{check}(factory, problem, precision={precision!r}, device={device!r})\n"
+        f"properties.{check}(factory, problem, precision={precision!r}, device={device!r})\n"
     )
 
 
