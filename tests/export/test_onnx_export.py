@@ -1,4 +1,4 @@
-"""The ONNX model of a policy acts as the policy does, and one that would not is not written."""
+"""An exported ONNX model acts as its policy does, and a model that does not is not written."""
 
 import functools
 import subprocess
@@ -32,7 +32,7 @@ def session(path):
 
 
 def make(seed=0, **fixed):
-    """One policy that hypothesis draws."""
+    """Draw one policy with hypothesis."""
     return draw_policy(seed, tuple(fixed.items()))
 
 
@@ -122,14 +122,14 @@ ACTIONS = {
 }
 
 
-def policy_for(actions, observations, normalized=False, silent=slice(0), **network):
-    """A policy with random weights; the outputs in ``silent`` are 0 whatever it observes."""
+def policy_for(actions, observations, normalized=False, zeroed=slice(0), **network):
+    """Make a policy with random weights, whose outputs in ``zeroed`` are always 0."""
     space, continuous = ACTIONS[actions] if isinstance(actions, str) else actions
     adapter, mapping = ActionAdapter(action_space(space), continuous), observation_mapping(observations)
     spec = NetworkSpec(mapping.size, adapter.kind, adapter.size, choices=adapter.choices, **network)
     weights = random_weights(spec, np.random.default_rng(0))
     for name in ("actor.output.weight", "actor.output.bias"):
-        weights[name][..., silent] = 0.0
+        weights[name][..., zeroed] = 0.0
     normalizer = ObservationNormalizer((mapping.size,))
     normalizer.update(np.random.default_rng(1).normal(0.5, 2.0, (50, mapping.size)))
     return Policy(spec, weights, adapter, mapping, normalizer.state() if normalized else None)
@@ -143,11 +143,11 @@ def stacked(space, samples):
     return np.array(samples)
 
 
-def given_as(name, batch):
-    """What the model is given for a batch, by the names of its inputs."""
+def model_inputs(name, batch):
+    """Return the model's inputs for a batch, by name."""
     if isinstance(batch, dict | tuple):
         items = batch.items() if isinstance(batch, dict) else enumerate(batch)
-        return {found: x for key, part in items for found, x in given_as(f"{name}.{key}", part).items()}
+        return {found: x for key, part in items for found, x in model_inputs(f"{name}.{key}", part).items()}
     return {name: batch}
 
 
@@ -155,7 +155,8 @@ def given_as(name, batch):
 @pytest.mark.parametrize("observations", OBSERVATIONS)
 def test_every_kind_of_action_on_every_kind_of_observation(observations, actions, tmp_path):
     space, path = OBSERVATIONS[observations], tmp_path / "policy.onnx"
-    second = (list(OBSERVATIONS).index(observations) + list(ACTIONS).index(actions)) % 2 == 1  # each kind with both
+    # Half of the pairs, so that every kind is tested with both networks.
+    second = (list(OBSERVATIONS).index(observations) + list(ACTIONS).index(actions)) % 2 == 1
     network = {"activation": "relu", "shared_trunk": True} if second else {"hidden_sizes": (8,)}
     policy = policy_for(actions, space, normalized=second, **network)
     with_mask = policy.adapter.mask_size > 0
@@ -165,35 +166,37 @@ def test_every_kind_of_action_on_every_kind_of_observation(observations, actions
     for size in (1, 9):
         batch = stacked(space, [space.sample() for _ in range(size)])
         flags = {"action_mask": np.ones((size, policy.adapter.mask_size), np.bool_)} if with_mask else {}
-        action, parameters = model.run(["action", "parameters"], {**given_as("observation", batch), **flags})
+        action, parameters = model.run(["action", "parameters"], {**model_inputs("observation", batch), **flags})
         expected = policy.act(batch)
         assert (action.dtype, action.shape) == (expected.dtype, expected.shape)
         np.testing.assert_allclose(action, expected, rtol=1e-6, atol=1e-9)
         np.testing.assert_allclose(parameters, policy.parameters(policy.mapping.flatten(batch)), rtol=1e-9, atol=1e-9)
-    empty = model.run(["action"], {name: x[:0] for name, x in {**given_as("observation", batch), **flags}.items()})[0]
+    empty = model.run(["action"], {name: x[:0] for name, x in {**model_inputs("observation", batch), **flags}.items()})[
+        0
+    ]
     assert empty.shape == (0, *expected.shape[1:])
 
 
-def test_equal_policies_are_equal_models(tmp_path):
+def test_equal_policies_give_equal_bytes(tmp_path):
     for name in ("one", "two"):
         export_onnx(make(3), tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
-def other(old, new):
+def replaced(old, new):
     return "add", lambda add: lambda graph, operator, *x, **a: add(graph, operator.replace(old, new), *x, **a)
 
 
 BROKEN = {
-    "another activation": other("Tanh", "Relu"),
+    "another activation": replaced("Tanh", "Relu"),
     "no bias": ("add", lambda add: lambda graph, op, *x, **a: x[0] if op == "Add" else add(graph, op, *x, **a)),
-    "normalization left out": ("clipped", lambda clipped: lambda graph, x, low, high: x),
-    "the least probable action": other("ArgMax", "ArgMin"),
+    "normalization left out": ("clip", lambda clip: lambda graph, x, low, high: x),
+    "the least probable action": replaced("ArgMax", "ArgMin"),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_model_that_does_something_else_is_not_written(name, tmp_path, monkeypatch):
+def test_a_model_that_differs_from_its_policy_is_not_written(name, tmp_path, monkeypatch):
     policy = train("CartPole-v1", SMALL.replace(normalize_observations=True, total_steps=128)).policy
     rng = np.random.default_rng(1)
     for weight, array in policy.weights.items():
@@ -211,12 +214,12 @@ def test_a_model_that_does_something_else_is_not_written(name, tmp_path, monkeyp
 
 
 def break_action(monkeypatch, changed):
-    """Put operators in place of others in the part of the graph that makes the action; None leaves one out."""
+    """Replace operators in the part of the graph that computes the action; None removes one."""
     action, add = onnx_export._action, onnx_export.Graph.add
 
     def changed_add(graph, operator, *x, **a):
-        other = changed.get(operator, operator)
-        return x[0] if other is None else add(graph, other, *x, **a)
+        replacement = changed.get(operator, operator)
+        return x[0] if replacement is None else add(graph, replacement, *x, **a)
 
     def broken(*arguments):
         with monkeypatch.context() as patch:
@@ -228,9 +231,7 @@ def break_action(monkeypatch, changed):
 
 @pytest.mark.parametrize("width", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize(("continuous", "changed"), [("squashed_gaussian", {"Tanh": None}), ("beta", {"Div": "Mul"})])
-def test_wrong_actions_are_noticed_however_narrow_or_wide_their_bounds(
-    continuous, changed, width, tmp_path, monkeypatch
-):
+def test_wrong_actions_are_detected_for_bounds_of_any_width(continuous, changed, width, tmp_path, monkeypatch):
     policy = policy_for((Box(-width, width, (2,)), continuous), OBSERVATIONS["box"], hidden_sizes=(4,))
     export_onnx(policy, tmp_path / "right.onnx")
     break_action(monkeypatch, changed)
@@ -240,15 +241,15 @@ def test_wrong_actions_are_noticed_however_narrow_or_wide_their_bounds(
 
 
 @pytest.mark.parametrize(
-    ("space", "silent", "changed"),
+    ("space", "zeroed", "changed"),
     [
         (MultiDiscrete([2, 4]), slice(0, 2), {"ArgMax": "ArgMin"}),  # the first component ties, not the second
         (Discrete(3, start=7), slice(None), {"Add": None}),  # all tie, but 0 is not an action
         (MultiBinary(2), slice(0, 1), {"Greater": "Less"}),
     ],
 )
-def test_a_tie_excuses_no_other_mistake(space, silent, changed, tmp_path, monkeypatch):
-    policy = policy_for((space, "gaussian"), OBSERVATIONS["box"], silent=silent, hidden_sizes=(4,))
+def test_a_tie_hides_no_other_mistake(space, zeroed, changed, tmp_path, monkeypatch):
+    policy = policy_for((space, "gaussian"), OBSERVATIONS["box"], zeroed=zeroed, hidden_sizes=(4,))
     export_onnx(policy, tmp_path / "right.onnx")
     break_action(monkeypatch, changed)
     with pytest.raises(RunError, match=r"the model's action .* is not the policy's"):
@@ -264,7 +265,7 @@ def test_a_model_that_ignores_the_mask_is_not_written(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_wrong_parameters_are_noticed_where_actions_are_right(tmp_path, monkeypatch):
+def test_wrong_parameters_are_detected_where_actions_are_right(tmp_path, monkeypatch):
     output = onnx_export.Graph.output
 
     def doubled(graph, name, value, *rest):
@@ -281,7 +282,7 @@ def test_wrong_parameters_are_noticed_where_actions_are_right(tmp_path, monkeypa
     [
         ("beta", 1e-6, np.float32, 1e-9, True),
         ("beta", 1e6, np.float32, 1.0, False),  # a millionth of the range
-        ("gaussian", 1e6, np.float32, 1.0, True),  # whose mean is not moved to the bounds
+        ("gaussian", 1e6, np.float32, 1.0, True),  # its mean is not scaled to the bounds
         ("beta", 1.0, np.float16, 2.0**-11, False),  # one step of float16 at 0.5
         ("beta", 1.0, np.float16, 2.0**-10, True),
     ],
@@ -294,8 +295,8 @@ def test_how_much_continuous_actions_may_differ(continuous, width, dtype, error,
     assert bool(onnx_check._numbers_differ(policy, None, None, moved, taken)) == differs
 
 
-def test_either_of_two_actions_that_tie_is_right(tmp_path, monkeypatch):
-    policy = policy_for((Discrete(3), "gaussian"), OBSERVATIONS["box"], silent=slice(None), hidden_sizes=(4,))
+def test_any_of_the_tied_actions_is_right(tmp_path, monkeypatch):
+    policy = policy_for((Discrete(3), "gaussian"), OBSERVATIONS["box"], zeroed=slice(None), hidden_sizes=(4,))
     add = onnx_export.Graph.add
     last = {"ArgMax": {"select_last_index": 1}}
     monkeypatch.setattr(
@@ -311,7 +312,7 @@ class TestBadInput:
     def test_parts_whose_inputs_would_share_a_name(self, tmp_path):
         box = Box(-1, 1, (2,), np.float32)
         policy = policy_for("categorical", Dict({"a.b": box, "a": Dict({"b": box})}))
-        with pytest.raises(UsageError, match=r"two parts .* would be the input observation\.a\.b: rename a key"):
+        with pytest.raises(UsageError, match=r"two parts .* have the input name observation\.a\.b: rename a key"):
             export_onnx(policy, tmp_path / "model.onnx")
 
     def test_no_checks(self, tmp_path):
@@ -332,7 +333,7 @@ class TestBadInput:
             export_onnx(make(), tmp_path / "absent" / "model.onnx")
 
     @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
-    def test_without_the_packages_it_says_what_to_install(self, package, tmp_path, monkeypatch):
+    def test_a_missing_package_is_named_with_the_extra_to_install(self, package, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(UsageError, match=rf"{package} is not installed.*ppocore\[onnx\]"):
             export_onnx(make(), tmp_path / "model.onnx")
@@ -341,7 +342,7 @@ class TestBadInput:
     def test_a_network_of_ones_own(self, tmp_path):
         policy = make()
         own = Policy(policy.spec, policy.weights, policy.adapter, policy.mapping, network=policy)
-        with pytest.raises(UsageError, match="a network of your own"):
+        with pytest.raises(UsageError, match="the layers of a network of your own are unknown"):
             export_onnx(own, tmp_path / "model.onnx")
 
 
