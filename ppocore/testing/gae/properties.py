@@ -206,12 +206,12 @@ def invalid_rows_deleted(candidate: Candidate, trajectory: Trajectory) -> None:
     """Require that invalid rows get 0, may hold NaN, and count as if they were deleted."""
     if not candidate.takes_valid or trajectory.valid.all():
         raise Inapplicable
-    spoiled = trajectory._replace(
+    corrupted = trajectory._replace(
         rewards=np.where(trajectory.valid, trajectory.rewards, np.nan),
         values=np.where(trajectory.valid, trajectory.values, np.nan),
         next_values=np.where(trajectory.valid, trajectory.next_values, np.nan),
     )
-    for each in (trajectory, spoiled):
+    for each in (trajectory, corrupted):
         actual = advantages_of(candidate, each)
         if (actual[~each.valid] != 0.0).any():
             t, i = np.argwhere((actual != 0.0) & ~each.valid)[0].tolist()
