@@ -16,7 +16,7 @@ from ppocore.errors import UsageError
 Function = Callable[..., Any]
 
 
-def _adapts(function: Function) -> Callable[[Function], Function]:
+def _renamed_as(function: Function) -> Callable[[Function], Function]:
     """Give an adapted function the name of the original one."""
 
     def rename(adapted: Function) -> Function:
@@ -30,7 +30,7 @@ def _adapts(function: Function) -> Callable[[Function], Function]:
 def truncation_in_rewards(function: Function) -> Function:
     """Adapt a function that does not bootstrap at a truncation, because its caller adds the bootstrap to the reward."""
 
-    @_adapts(function)
+    @_renamed_as(function)
     def adapted(
         rewards: Any, values: Any, next_values: Any, terminated: Any, truncated: Any, gamma: float, lam: float
     ) -> Any:
@@ -54,7 +54,7 @@ def from_dones(function: Function, *, dones: str = "after") -> Function:
     if dones not in ("after", "before"):
         raise UsageError(f"dones={dones!r} is unknown: use after or before")
 
-    @_adapts(function)
+    @_renamed_as(function)
     def adapted(
         rewards: Any, values: Any, next_values: Any, terminated: Any, truncated: Any, gamma: float, lam: float
     ) -> Any:
@@ -71,7 +71,7 @@ def from_dones(function: Function, *, dones: str = "after") -> Function:
 def batch_major(function: Function) -> Function:
     """Adapt a function of the usual arguments whose arrays are (N, T)."""
 
-    @_adapts(function)
+    @_renamed_as(function)
     def adapted(
         rewards: Any, values: Any, next_values: Any, terminated: Any, truncated: Any, gamma: float, lam: float
     ) -> Any:
@@ -89,7 +89,7 @@ def episode_lists(function: Function) -> Function:
     value of the last step's successor. The function returns the episode's advantages (T,), or advantages and returns.
     """
 
-    @_adapts(function)
+    @_renamed_as(function)
     def adapted(
         rewards: Any, values: Any, next_values: Any, terminated: Any, truncated: Any, gamma: float, lam: float
     ) -> Any:
@@ -131,7 +131,7 @@ def token_level(function: Function, *, padding: str = "right") -> Function:
     if padding not in ("right", "left"):
         raise UsageError(f"padding={padding!r} is unknown: use right or left")
 
-    @_adapts(function)
+    @_renamed_as(function)
     def adapted(
         rewards: Any, values: Any, next_values: Any, terminated: Any, truncated: Any, gamma: float, lam: float
     ) -> Any:

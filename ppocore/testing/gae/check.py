@@ -149,6 +149,6 @@ def gae_suite(function: Callable[..., Any], **settings: Any) -> type:
         return run
 
     tests = {f"test_{checked.name}": test(checked.name) for checked in PROPERTIES}
-    for name, function_of_test in tests.items():
-        function_of_test.__name__, function_of_test.__doc__ = name, None
+    for name, test_function in tests.items():
+        test_function.__name__, test_function.__doc__ = name, None
     return type("TestGAE", (), {"__doc__": f"Properties of {getattr(function, '__name__', 'a candidate')}.", **tests})
