@@ -87,7 +87,7 @@ class Masked(gym.Env):
 
     def step(self, action):
         assert self.action_space.contains(np.asarray(action, self.action_space.dtype))
-        if self._gives_mask():
+        if self._says_so():
             assert allows(self.mask, self.action_space, action), "this action is not allowed"
         self.t += 1
         length, end = self.script[self.episode % len(self.script)]
@@ -95,13 +95,13 @@ class Masked(gym.Env):
         observation, info = self._observed(ended)
         return observation, 0.0, ended and end != "truncated", ended and end != "terminated", info
 
-    def _gives_mask(self):
+    def _says_so(self):
         return {"even": self.t % 2 == 0, "late": self.t >= 2}.get(self.by, True)
 
     def _observed(self, ended=False):
         observation = np.array([self.number, self.episode, self.t], np.float32)
         self.mask = mask_of(observation, self.action_space) & (not ended)
-        return observation, {"action_mask": self.form(self.mask)} if self._gives_mask() and self.by != "method" else {}
+        return observation, {"action_mask": self.form(self.mask)} if self._says_so() and self.by != "method" else {}
 
 
 def parts_of(space):
