@@ -1,8 +1,7 @@
 """What every backend with automatic differentiation does, once: loss, statistics, clipping, steps and state.
 
-A framework supplies some 25 small operations (`Operations`), a network in its own idiom, and the few methods of
-`AutogradBackend` that say how it differentiates. Written over arrays that all of them have in common: operators,
-``sum``, ``mean``, slices.
+A framework supplies some 25 small operations, a network in its own idiom, and the few methods of `AutogradBackend`
+that say how it differentiates and where its arrays are.
 """
 
 from __future__ import annotations
@@ -10,21 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from math import isfinite, prod
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ppocore.backend import (
-    LOG_RATIO_LIMIT,
-    Evaluation,
-    Minibatch,
-    Objective,
-    OptimizerStep,
-    UpdateStats,
-    is_critic,
-)
-from ppocore.backends.autograd_distributions import apply_masks, divergence, log_prob_and_entropy
+from ppocore.backend import Evaluation, Minibatch, Objective, OptimizerStep, UpdateStats, is_critic
+from ppocore.backends.autograd_loss import Coefficients, Tensor, loss_terms, statistics
 from ppocore.errors import NonFiniteError, UsageError
 from ppocore.networks import NetworkSpec, check_outputs, compute_dtype
 from ppocore.optimizers import (
@@ -40,115 +31,6 @@ from ppocore.optimizers import (
 )
 
 Array = NDArray[Any]
-Tensor = Any
-"""A framework's array."""
-
-
-class Coefficients(NamedTuple):
-    """An objective's numbers; None for a term that is left out, so that whoever compiles the loss leaves it out too."""
-
-    clip_range: float
-    entropy_coef: float
-    value_coef: float
-    surrogate_clip: float | None
-    dual_clip: float | None
-    value_clip_range: float | None
-    kl_coef: float | None
-    critic_l2_coef: float | None
-
-    @classmethod
-    def of(cls, objective: Objective) -> Coefficients:
-        """The coefficients of an objective."""
-        return cls(
-            objective.clip_range,
-            objective.entropy_coef,
-            objective.value_coef,
-            objective.clip_range if objective.clip else None,
-            objective.dual_clip,
-            objective.value_clip_range,
-            objective.kl_coef or None,
-            objective.critic_l2_coef or None,
-        )
-
-
-def loss_terms(
-    xp: Any,
-    spec: NetworkSpec,
-    network: Callable[[Tensor], tuple[Tensor, Tensor]],
-    critic_weights: Sequence[Tensor],
-    given: Mapping[str, Tensor],
-    coefficients: Coefficients,
-) -> dict[str, Tensor]:
-    """The terms of the loss, by name; see `ppocore.backend.Objective`.
-
-    Args:
-        xp: the framework's `Operations`.
-        spec: says what the network's outputs mean.
-        network: observations to distribution parameters and values.
-        critic_weights: what the L2 term is made of.
-        given: the minibatch; ``valid`` (B,) where some of its rows are not samples.
-        coefficients: of the objective.
-    """
-    c, advantages, returns = coefficients, given["advantages"], given["returns"]
-
-    def mean(x: Tensor) -> Tensor:
-        return _mean(xp, x, given.get("valid"))
-
-    def masked(parameters: Tensor) -> Tensor:
-        return apply_masks(xp, spec, parameters, given["masks"]) if "masks" in given else parameters
-
-    unmasked, values = network(given["observations"])
-    parameters = masked(unmasked)
-    log_prob, entropy = log_prob_and_entropy(xp, spec, parameters, given["actions"])
-    log_ratio = xp.clip(log_prob - given["log_probs"], -LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
-    ratio = xp.exp(log_ratio)
-    surrogate = ratio * advantages
-    if c.surrogate_clip is not None:
-        clipped = xp.clip(ratio, 1.0 - c.surrogate_clip, 1.0 + c.surrogate_clip)
-        surrogate = xp.minimum(surrogate, clipped * advantages)
-    if c.dual_clip is not None:
-        least = c.dual_clip * advantages
-        surrogate = xp.where((advantages < 0.0) & (surrogate < least), least, surrogate)
-    policy_loss = -mean(surrogate)
-    error = values - returns
-    squared_error = error * error
-    if c.value_clip_range is not None:
-        old_values = given["values"]
-        error = old_values + xp.clip(values - old_values, -c.value_clip_range, c.value_clip_range) - returns
-        squared_error = xp.maximum(squared_error, error * error)
-    value_loss = 0.5 * mean(squared_error)
-    mean_entropy = mean(entropy)
-    loss = policy_loss - c.entropy_coef * mean_entropy + c.value_coef * value_loss
-    kl = xp.zeros_like(loss)
-    if c.kl_coef is not None:
-        if "old_parameters" not in given:
-            raise ValueError("an objective with a kl_coef needs the minibatch's old_parameters")
-        kl = mean(divergence(xp, spec, masked(given["old_parameters"]), parameters))
-        loss = loss + c.kl_coef * kl
-    if c.critic_l2_coef is not None:
-        loss = loss + c.critic_l2_coef * sum((w * w).sum() for w in critic_weights)
-    return {
-        "parameters": unmasked, "values": values, "log_prob": log_prob, "log_ratio": log_ratio, "ratio": ratio,
-        "entropy": entropy, "mean_entropy": mean_entropy, "policy_loss": policy_loss, "value_loss": value_loss,
-        "kl": kl, "loss": loss,
-    }  # fmt: skip
-
-
-def statistics(xp: Any, terms: Mapping[str, Tensor], gradient: Tensor, clip_range: float, valid: Tensor) -> Tensor:
-    """The numbers of `ppocore.backend.UpdateStats`, (9,); in one array, which is one transfer from another device."""
-    moved = terms["ratio"] - 1.0
-    outside = xp.where(xp.abs(moved) > clip_range, xp.ones_like(moved), 0.0)
-    old_approx_kl = -_mean(xp, terms["log_ratio"], valid)
-    figures = [
-        *(terms[name] for name in ("loss", "policy_loss", "value_loss", "mean_entropy")),
-        *(old_approx_kl, _mean(xp, moved, valid) + old_approx_kl, _mean(xp, outside, valid)),
-        *(xp.norm(gradient), terms["kl"]),
-    ]
-    return xp.stack(figures)
-
-
-def _mean(xp: Any, x: Tensor, valid: Tensor | None) -> Tensor:
-    return x.mean() if valid is None else xp.where(valid, x, 0.0).sum() / valid.sum()
 
 
 def stepped(
@@ -204,6 +86,7 @@ class AutogradBackend:
     name: ClassVar[str]
     xp: ClassVar[Any]
     """The framework's `Operations`."""
+    own_network: Any
     network_type: ClassVar[type]
     """What a network of the user's own must be."""
 
@@ -259,9 +142,9 @@ class AutogradBackend:
         """Every term of the loss, without a step."""
         with self._computing():
             terms = self._terms(batch, Coefficients.of(objective))
-            arrays = {name: self._array(terms[name]) for name in ("log_prob", "ratio", "entropy")}
-            numbers = {name: float(terms[name]) for name in ("policy_loss", "value_loss", "loss", "kl")}
-            return Evaluation(**arrays, **numbers, value=self._array(terms["values"]))
+            found: dict[str, Any] = {name: self._array(terms[name]) for name in ("log_prob", "ratio", "entropy")}
+            found |= {name: float(terms[name]) for name in ("policy_loss", "value_loss", "loss", "kl")}
+            return Evaluation(**found, value=self._array(terms["values"]))
 
     def gradients(self, batch: Minibatch, objective: Objective) -> dict[str, Array]:
         """The gradient of the loss by weight name, before clipping."""
@@ -305,17 +188,15 @@ class AutogradBackend:
 
     # What a framework's backend defines.
 
+    _computing: Callable[[], AbstractContextManager[Any]]
+    """Entered around all that computes: no gradients are recorded in it."""
+    _recording: Callable[[], AbstractContextManager[Any]]
+    """Entered where gradients are recorded."""
     network: Any
+    _parameters: Mapping[str, Any]
+    """What is trained, by canonical name."""
     _tensors: Sequence[Tensor]
     """The weights and each of the optimizer's slots, flat."""
-
-    def _computing(self) -> AbstractContextManager[Any]:
-        """Entered around all that computes: no gradients are recorded in it."""
-        raise NotImplementedError
-
-    def _recording(self) -> AbstractContextManager[Any]:
-        """Entered where gradients are recorded."""
-        raise NotImplementedError
 
     def _build(self, device: str) -> dict[str, tuple[int, ...]]:
         """Make the network and its tensors; the canonical shapes of what is trained by canonical name."""
@@ -329,10 +210,6 @@ class AutogradBackend:
         """The inverse."""
         raise NotImplementedError
 
-    def _critic_weights(self) -> list[Tensor]:
-        """The critic's own weights, biases apart."""
-        raise NotImplementedError
-
     def _gradient(self, loss: Tensor) -> Tensor:
         """The gradient of a recorded loss, flat."""
         raise NotImplementedError
@@ -343,13 +220,19 @@ class AutogradBackend:
 
     # What a framework's backend may define otherwise.
 
+    def _trained(self, network: Any, trains: Callable[[Any], bool]) -> dict[str, Any]:
+        """The parameters of a network that are trained, by name; those of a built-in one in canonical order."""
+        found = dict(network.named_parameters())
+        names = self.spec.shapes() if self.own_network is None else found
+        return {name: found[name] for name in names if trains(found[name])}
+
     def _apply(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         outputs: tuple[Tensor, Tensor] = self.network(observations)
         return outputs
 
     def _terms(self, batch: Minibatch, coefficients: Coefficients) -> dict[str, Tensor]:
         given = {name: self._tensor(array) for name, array in batch.arrays().items()}
-        return loss_terms(self.xp, self.spec, self._apply, self._critic_weights(), given, coefficients)
+        return loss_terms(self.xp, self.spec, self._apply, self._parameters, given, coefficients)
 
     def _backward(self, batch: Minibatch, coefficients: Coefficients) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """The terms of the loss, its gradient as a flat tensor, and `statistics`."""

@@ -45,7 +45,7 @@ def log_prob_and_entropy(xp: Any, spec: NetworkSpec, parameters: Tensor, actions
     std = xp.exp(second)
     z = (actions - first) / std
     total, size = second.sum(1), spec.action_size
-    log_prob, entropy = -0.5 * (z * z).sum(1) - total - size * HALF_LOG_2PI, total + size * (0.5 + HALF_LOG_2PI)
+    log_prob, entropy = -0.5 * xp.square(z).sum(1) - total - size * HALF_LOG_2PI, total + size * (0.5 + HALF_LOG_2PI)
     if kind == "gaussian":
         return log_prob, entropy
     nodes, weights = (xp.constant(array, parameters) for array in (QUADRATURE_NODES, QUADRATURE_WEIGHTS))
@@ -60,7 +60,7 @@ def divergence(xp: Any, spec: NetworkSpec, old: Tensor, new: Tensor) -> Tensor:
         sizes = spec.choices or (spec.action_size,)
         pairs = zip(xp.split(old, sizes), xp.split(new, sizes), strict=True)
         logs = [(xp.log_softmax(y), xp.log_softmax(z)) for y, z in pairs]
-        return sum((xp.exp(log_q) * (log_q - log_p)).sum(1) for log_q, log_p in logs)
+        return sum((xp.probability(log_q) * (log_q - log_p)).sum(1) for log_q, log_p in logs)
     if kind == "bernoulli":
         if_one = xp.softplus(-new) - xp.softplus(-old)
         if_zero = xp.softplus(new) - xp.softplus(old)
@@ -72,13 +72,13 @@ def divergence(xp: Any, spec: NetworkSpec, old: Tensor, new: Tensor) -> Tensor:
         terms = (a_q - a) * psi_a + (b_q - b) * psi_b + (a - a_q + b - b_q) * psi
         return (_log_beta(xp, a, b) - _log_beta(xp, a_q, b_q) + terms).sum(1)
     moved = (first - old_first) / xp.exp(second)
-    spread = xp.exp(2.0 * (old_second - second)) + moved * moved
+    spread = xp.exp(2.0 * (old_second - second)) + xp.square(moved)
     return (second - old_second + 0.5 * (spread - 1.0)).sum(1)
 
 
 def _categorical(xp: Any, logits: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
     log_p = xp.log_softmax(logits)
-    return xp.choose(log_p, actions), -(xp.exp(log_p) * log_p).sum(1)
+    return xp.choose(log_p, actions), -(xp.probability(log_p) * log_p).sum(1)
 
 
 def _shapes(xp: Any, parameters: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppocore.backend import is_critic
-from ppocore.networks.spec import ACTIVATION_FUNCTIONS, NetworkSpec
+from ppocore.networks import ACTIVATION_FUNCTIONS, NetworkSpec
 
 Array = NDArray[Any]
 

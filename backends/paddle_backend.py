@@ -11,7 +11,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ppocore.backend import is_critic
 from ppocore.backends.autograd import AutogradBackend
 from ppocore.backends.paddle_network import F, PaddleNetwork, Tensor, nn, paddle
 from ppocore.errors import UsageError
@@ -25,14 +24,14 @@ _LEAST = -700.0
 class Operations:
     """See `ppocore.backends.autograd`."""
 
-    abs, log, log1p, sqrt, sigmoid = paddle.abs, paddle.log, paddle.log1p, paddle.sqrt, F.sigmoid
+    abs, exp, log, log1p, sqrt, sigmoid = paddle.abs, paddle.exp, paddle.log, paddle.log1p, paddle.sqrt, F.sigmoid
     minimum, maximum, clip, stack = paddle.minimum, paddle.maximum, paddle.clip, paddle.stack
-    zeros_like, ones_like, copy = paddle.zeros_like, paddle.ones_like, paddle.clone
+    zeros_like, copy, square = paddle.zeros_like, paddle.clone, paddle.square
     lgamma, digamma = paddle.lgamma, paddle.digamma
 
     @staticmethod
-    def exp(x: Tensor) -> Tensor:
-        """`paddle.exp`, but 0 where it underflows, as of a masked action; on the CPU it holds that at 6e-309."""
+    def probability(x: Tensor) -> Tensor:
+        """Return ``exp(x)``, but 0 where it underflows, as of a masked action; on the CPU paddle stops at 6e-309."""
         return paddle.where(x < _LEAST, paddle.zeros_like(x), x.exp())
 
     @staticmethod
@@ -43,7 +42,7 @@ class Operations:
     @staticmethod
     def softplus(x: Tensor) -> Tensor:
         """``log(1 + exp(x))``: `F.softplus` is x itself from 20 on, `F.log_sigmoid` is 0 from 37 on (float32: 17)."""
-        return paddle.maximum(x, paddle.zeros_like(x)) + paddle.log1p(Operations.exp(-x.abs()))
+        return paddle.maximum(x, paddle.zeros_like(x)) + paddle.log1p(Operations.probability(-x.abs()))
 
     @staticmethod
     def log_softmax(x: Tensor) -> Tensor:
@@ -61,9 +60,9 @@ class Operations:
         return [x] if len(sizes) == 1 else paddle.split(x, list(sizes), axis=1)
 
     @staticmethod
-    def norm(x: Tensor) -> Tensor:
-        """Of a flat tensor."""
-        return x.dot(x).sqrt()
+    def as_numbers(flags: Tensor, like: Tensor) -> Tensor:
+        """1 where a flag is set, else 0."""
+        return flags.astype(like.dtype)
 
     @staticmethod
     def constant(array: Array, like: Tensor) -> Tensor:
@@ -90,15 +89,13 @@ class PaddleBackend(AutogradBackend):
         self._place = _place(device)
         self.network = PaddleNetwork(self.spec) if self.own_network is None else self.own_network
         _convert(self.network, self._place, self._dtype.name)
-        found = dict(self.network.named_parameters())
-        names = self.spec.shapes() if self.own_network is None else found  # in canonical order, not in paddle's
-        self._parameters = {name: found[name] for name in names if not found[name].stop_gradient}
-        self._shapes = {name: tuple(p.shape) for name, p in self._parameters.items()}
+        self._parameters = self._trained(self.network, lambda parameter: not parameter.stop_gradient)
+        shapes = {name: tuple(p.shape) for name, p in self._parameters.items()}
         if self._parameters:
             flat = _gathered(self._parameters.values())
             flat = Operations.rounded(flat) if self._exact else flat
             self._store([flat, *(paddle.zeros_like(flat) for _ in self._optimizer.slots)])
-        return self._shapes
+        return shapes
 
     def _tensor(self, array: Array) -> Tensor:
         kind = self._dtype.name if array.dtype.kind == "f" else None
@@ -107,9 +104,6 @@ class PaddleBackend(AutogradBackend):
     def _array(self, tensor: Tensor) -> Array:
         array: Array = tensor.detach().numpy()
         return array
-
-    def _critic_weights(self) -> list[Tensor]:
-        return [p for name, p in self._parameters.items() if is_critic(name) and p.ndim == 2]
 
     def _gradient(self, loss: Tensor) -> Tensor:
         for parameter in self._parameters.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from itertools import pairwise
 
-from ppocore.networks.spec import NetworkSpec
+from ppocore.networks import NetworkSpec
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "No ccache found")  # said at import; it concerns who compiles extensions

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ppocore.backend import is_critic
 from ppocore.backends.autograd import AutogradBackend
 from ppocore.backends.torch_network import TorchNetwork
 from ppocore.distributions.special import TRIGAMMA
@@ -61,8 +60,8 @@ class Operations:
 
     abs, exp, log, log1p, sqrt, sigmoid = torch.abs, torch.exp, torch.log, torch.log1p, torch.sqrt, torch.sigmoid
     minimum, maximum, where, clip, stack = torch.minimum, torch.maximum, torch.where, torch.clamp, torch.stack
-    zeros_like, ones_like, copy = torch.zeros_like, torch.ones_like, torch.clone
-    lgamma, digamma, norm = torch.lgamma, _Digamma.apply, torch.linalg.vector_norm
+    zeros_like, copy, square, probability = torch.zeros_like, torch.clone, torch.square, torch.exp
+    lgamma, digamma = torch.lgamma, _Digamma.apply
 
     @staticmethod
     def softplus(x: Tensor) -> Tensor:
@@ -80,9 +79,14 @@ class Operations:
         return x.gather(1, index.unsqueeze(1)).squeeze(1)
 
     @staticmethod
-    def split(x: Tensor, sizes: Sequence[int]) -> Sequence[Tensor]:
+    def split(x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
         """Columns in groups."""
-        return x.split(tuple(sizes), dim=1)
+        return list(x.split(tuple(sizes), dim=1))
+
+    @staticmethod
+    def as_numbers(flags: Tensor, like: Tensor) -> Tensor:
+        """1 where a flag is set, else 0."""
+        return flags.to(like.dtype)
 
     @staticmethod
     def constant(array: Array, like: Tensor) -> Tensor:
@@ -110,9 +114,7 @@ class TorchBackend(AutogradBackend):
         self._torch_dtype = torch.float64 if self._exact else torch.float32
         self.network = TorchNetwork(self.spec) if self.own_network is None else self.own_network
         self.network.to(self._device, self._torch_dtype)
-        found = dict(self.network.named_parameters())
-        names = self.spec.shapes() if self.own_network is None else found  # in canonical order, not in torch's
-        self._parameters = {name: found[name] for name in names if found[name].requires_grad}
+        self._parameters = self._trained(self.network, lambda parameter: parameter.requires_grad)
         if not self._parameters:
             return {}
         flat = torch.cat([p.data.reshape(-1) for p in self._parameters.values()])
@@ -144,9 +146,6 @@ class TorchBackend(AutogradBackend):
     def _array(self, tensor: Tensor) -> Array:
         array: Array = tensor.detach().cpu().numpy()
         return array
-
-    def _critic_weights(self) -> list[Tensor]:
-        return [p for name, p in self._parameters.items() if is_critic(name) and p.ndim == 2]
 
     def _gradient(self, loss: Tensor) -> Tensor:
         self._grad.zero_()

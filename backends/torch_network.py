@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from ppocore.networks.spec import NetworkSpec
+from ppocore.networks import NetworkSpec
 
 
 def tanh(x: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ COUNTS = (
     "numbers that differ after resuming",
 )
 DRIFTS = ("weights after one step / learning rate", "weights / learning rate, for each step")
-PACKAGES = ("ppocore", "numpy", "torch", "paddlepaddle", "hypothesis")
+PACKAGES = ("ppocore", "numpy", "torch", "paddlepaddle", "jax", "hypothesis")
 
 
 def largest(report: BackendReport, precision: str) -> dict[str, float]:

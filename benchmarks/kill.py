@@ -156,7 +156,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0, help="of the instants")
-    parser.add_argument("--backends", nargs="+", default=["numpy", "torch", "paddle"])
+    parser.add_argument("--backends", nargs="+", default=["numpy", "torch", "paddle", "jax"])
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     parser.add_argument("--vectorizations", nargs="+", default=["sync", "async"])
     parser.add_argument("--json", action="store_true")

@@ -64,8 +64,8 @@ class VectorEnvironments(ABC):
     Attributes:
         name: the environment id, or the name of the callable or class that made the environments.
         num_envs: N.
-        action_space: of one environment.
-        observation_mapping: flattens its observations.
+        action_space: the `ppocore.spaces.ActionSpace` of one environment.
+        observation_mapping: flattens the observations of one environment.
         episode_seeds: the seed of each environment's current episode; None where the vector environment chose it.
         acting: ``(N,)`` bool, read only; False where the next step ignores its action and only resets the
             environment. It is the ``valid`` of that step.

@@ -41,8 +41,9 @@ def _entry(info: Mapping[str, Any], key: str, index: int) -> Any:
         return None
     if isinstance(values, Mapping):
         return _entries(values, index)
-    each = isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.ndim > 0)
-    if not each or index >= len(values):
+    if isinstance(values, np.ndarray):
+        values = list(values) if values.ndim else None
+    if not isinstance(values, list | tuple) or index >= len(values):
         return None  # of the vector as a whole
     value = values[index]
     if isinstance(value, np.generic):

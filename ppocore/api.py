@@ -23,17 +23,32 @@ from ppocore.presets import preset
 from ppocore.registry import backend_factory
 from ppocore.reporting import Reporter, reporter_callbacks
 from ppocore.reporting.jsonl import MetricsFile, keep_lines
-from ppocore.runs.configuration import RunConfiguration, Saving, runtime_as_json
-from ppocore.runs.directory import RunDirectory, environment_of, read_configuration, saying_what_cannot_be_written
-from ppocore.runs.resuming import check_same_run, record_changes, restore_run
-from ppocore.runs.saver import Evaluation, Saver
-from ppocore.training.callbacks import Callback, Run, as_callbacks
-from ppocore.training.collector import Collector, check_collector
-from ppocore.training.local_collector import LocalCollector
-from ppocore.training.result import TrainResult
-from ppocore.training.runtime import Runtime
-from ppocore.training.snapshot import Snapshot
-from ppocore.training.trainer import Trainer
+from ppocore.runs import (
+    Evaluation,
+    RunConfiguration,
+    RunDirectory,
+    Saver,
+    Saving,
+    check_same_run,
+    environment_of,
+    read_configuration,
+    record_changes,
+    restore_run,
+    runtime_as_json,
+    saying_what_cannot_be_written,
+)
+from ppocore.training import (
+    Callback,
+    Collector,
+    LocalCollector,
+    Run,
+    Runtime,
+    Snapshot,
+    Trainer,
+    TrainResult,
+    as_callbacks,
+    check_collector,
+)
 
 Environment = str | Callable[[], Any] | Any
 

@@ -27,10 +27,12 @@ BUILT_IN = {
     "numpy": "ppocore.backends.numpy_backend:NumpyBackend",
     "torch": "ppocore.backends.torch_backend:TorchBackend",
     "paddle": "ppocore.backends.paddle_backend:PaddleBackend",
+    "jax": "ppocore.backends.jax_backend:JaxBackend",
 }
 FRAMEWORKS = {
     "torch": Framework("torch", ("torch",), (2, 4)),
     "paddle": Framework("paddle", ("paddlepaddle", "paddlepaddle-gpu"), (3, 0)),
+    "jax": Framework("jax", ("jax",), (0, 10)),
 }
 _registered: dict[str, BackendFactory] = {}
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ppocore.cli.settings import given
 from ppocore.config import PPOConfig
 from ppocore.errors import UsageError
-from ppocore.training.runtime import Runtime
+from ppocore.training import Runtime
 
 if TYPE_CHECKING:
     from ppocore.reporting import Reporter
-    from ppocore.training.result import TrainResult
+    from ppocore.training import TrainResult
 
 DONE, FAILED = 0, 1
 
@@ -23,8 +23,7 @@ def train(options: argparse.Namespace) -> int:
     """``ppocore train``."""
     from ppocore.api import train as run
     from ppocore.presets import preset_changes
-    from ppocore.runs.configuration import Saving
-    from ppocore.runs.directory import RunDirectory
+    from ppocore.runs import RunDirectory, Saving
 
     saving = Saving().replace(every=options.checkpoint_every, keep=options.keep)
     chosen = {name: getattr(options, name) for name in vars(PPOConfig()) if hasattr(options, name)}
@@ -96,8 +95,8 @@ def _outcome(options: argparse.Namespace, result: TrainResult) -> int:
 
 def replay(options: argparse.Namespace) -> int:
     """``ppocore replay``."""
-    from ppocore.runs.replay import read_bundle, replay_lines
-    from ppocore.runs.replay import replay as replay_update
+    from ppocore.runs import read_bundle, replay_lines
+    from ppocore.runs import replay as replay_update
 
     failed = read_bundle(options.path)
     outcome = replay_update(failed)
@@ -144,7 +143,7 @@ def evaluate(options: argparse.Namespace) -> int:
     """``ppocore evaluate``."""
     from ppocore.evaluation import evaluate as run_policy
     from ppocore.policy import Policy
-    from ppocore.runs.directory import environment_of
+    from ppocore.runs import environment_of
 
     policy = Policy.load(options.path)
     env = options.env or environment_of(options.path)
@@ -163,7 +162,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def compare(options: argparse.Namespace) -> int:
     """``ppocore compare``."""
-    from ppocore.runs.compare import compare as hold_against
+    from ppocore.runs import compare as hold_against
 
     comparison = hold_against(options.paths)
     print(json.dumps(comparison.summary()) if options.json else "\n".join(comparison.lines()))

@@ -14,7 +14,7 @@ from ppocore.cli.settings import WRONG_USE, Parser, add_settings, whole_number
 from ppocore.config import PPOConfig
 from ppocore.errors import RunError, RunWarning, UsageError
 from ppocore.files.version import __version__
-from ppocore.training.runtime import Runtime
+from ppocore.training import Runtime
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

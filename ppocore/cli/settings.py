@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from ppocore.config import PPOConfig
-from ppocore.training.runtime import Runtime
+from ppocore.training import Runtime
 
 WRONG_USE = 2
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
@@ -137,10 +136,3 @@ def check_outputs(outputs: Any, rows: int, spec: NetworkSpec) -> None:
         found = tuple(output.shape) if hasattr(output, "shape") else f"none, being of type {type(output).__name__},"
         if found != shape:
             raise UsageError(f"the network's {name} have shape {found} for {rows} observations, expected {shape}")
-
-
-def __getattr__(name: str) -> Any:
-    """Find here what moved to `ppocore.networks.acting`, until every import names the package."""
-    if name not in ("ACTIVATION_FUNCTIONS", "ActingNetwork"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("ppocore.networks.acting"), name)

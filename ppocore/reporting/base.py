@@ -8,8 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ppocore.config import PPOConfig
 from ppocore.errors import UsageError, warn
-from ppocore.training.callbacks import Callback, Run
-from ppocore.training.result import TrainResult
+from ppocore.training import Callback, Run, TrainResult
 
 
 class RunStart(NamedTuple):

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 if TYPE_CHECKING:
     from ppocore.reporting.base import RunStart
-    from ppocore.training.result import TrainResult
+    from ppocore.training import TrainResult
 
 
 class ConsoleReporter:

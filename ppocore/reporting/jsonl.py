@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ppocore.errors import warn
-from ppocore.files.atomic import write_atomically
-from ppocore.training.callbacks import Callback, Run
+from ppocore.files import write_atomically
+from ppocore.training import Callback, Run
 
 
 class MetricsFile(Callback):

@@ -1,1 +1,32 @@
-"""What a run keeps on disk: its directory, checkpoints and metrics, and how runs are resumed and compared."""
+"""What a run keeps on disk: its directory, configuration, checkpoints and policy; how runs are resumed and compared."""
+
+from ppocore.runs.compare import Comparison, compare
+from ppocore.runs.configuration import RunConfiguration, Saving, runtime_as_json
+from ppocore.runs.directory import RunDirectory, environment_of, read_configuration, saying_what_cannot_be_written
+from ppocore.runs.replay import encode_bundle, read_bundle, replay, replay_lines
+from ppocore.runs.resuming import check_same_run, record_changes, restore_run
+from ppocore.runs.saver import Evaluation, Saver
+from ppocore.runs.state import encode_checkpoint, read_checkpoint
+
+__all__ = [
+    "Comparison",
+    "Evaluation",
+    "RunConfiguration",
+    "RunDirectory",
+    "Saver",
+    "Saving",
+    "check_same_run",
+    "compare",
+    "encode_bundle",
+    "encode_checkpoint",
+    "environment_of",
+    "read_bundle",
+    "read_checkpoint",
+    "read_configuration",
+    "record_changes",
+    "replay",
+    "replay_lines",
+    "restore_run",
+    "runtime_as_json",
+    "saying_what_cannot_be_written",
+]

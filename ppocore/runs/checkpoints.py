@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ppocore.errors import warn
-from ppocore.files.atomic import write_atomically
-from ppocore.files.names import BEST_FILE, run_file, run_files
+from ppocore.files import BEST_FILE, run_file, run_files, write_atomically
 from ppocore.runs.configuration import Saving
 from ppocore.runs.state import encode_checkpoint
-from ppocore.training.snapshot import Snapshot
+from ppocore.training import Snapshot
 
 SECONDS = 60.0
 """A checkpoint is written after the first iteration that ends so long after the last one, due or not."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from ppocore.config import PPOConfig
 from ppocore.errors import UsageError
-from ppocore.training.runtime import Runtime
+from ppocore.training import Runtime
 
 _RENAMED = {"kl_target": "kl_penalty_target", "desired_kl": "adaptive_lr_kl"}
 _OF_THE_RUNTIME = ("vectorization", "env_timeout", "threads")

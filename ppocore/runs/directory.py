@@ -9,14 +9,13 @@ from os import PathLike
 from pathlib import Path
 
 from ppocore.errors import UsageError, warn
-from ppocore.files.atomic import write_atomically
-from ppocore.files.names import run_files
+from ppocore.files import run_files, write_atomically
 from ppocore.files.version import __version__
 from ppocore.policy import POLICY_FILE, Policy
 from ppocore.runs.configuration import RunConfiguration
 from ppocore.runs.lock import HOLDER_FILE, LOCK_FILE, RunLock
 from ppocore.runs.state import read_checkpoint
-from ppocore.training.snapshot import Snapshot
+from ppocore.training import Snapshot
 
 CONFIGURATION_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"

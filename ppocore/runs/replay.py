@@ -11,10 +11,10 @@ import numpy as np
 
 from ppocore.backend import Backend, Minibatch, Objective, OptimizerStep
 from ppocore.errors import NonFiniteError, UsageError
-from ppocore.files.tensors import Format, encode, part, read
-from ppocore.networks.spec import NetworkSpec
+from ppocore.files import Format, encode, part, read
+from ppocore.networks import NetworkSpec
 from ppocore.registry import backend_factory
-from ppocore.training.failed_update import FailedUpdate
+from ppocore.training import FailedUpdate
 from ppocore.typing import Array
 
 BUNDLE_FORMAT = Format("ppocore-bundle", "bundle", (1,))

@@ -10,8 +10,7 @@ from ppocore.errors import UsageError, warn
 from ppocore.reporting.jsonl import keep_lines, read_lines
 from ppocore.runs.configuration import RunConfiguration, runtime_as_json
 from ppocore.runs.directory import RunDirectory
-from ppocore.training.snapshot import Snapshot
-from ppocore.training.trainer import Trainer
+from ppocore.training import Snapshot, Trainer
 
 
 def record_changes(

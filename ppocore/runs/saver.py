@@ -6,14 +6,13 @@ import traceback
 from collections.abc import Callable
 
 from ppocore.errors import NonFiniteError, OutputError, RunError, warn
-from ppocore.files.atomic import write_atomically
+from ppocore.files import write_atomically
 from ppocore.policy import Policy
 from ppocore.runs.checkpoints import Checkpoints
 from ppocore.runs.configuration import Saving
 from ppocore.runs.directory import FAULT_FILE, RunDirectory
 from ppocore.runs.replay import encode_bundle
-from ppocore.training.callbacks import Callback, Run
-from ppocore.training.snapshot import Snapshot
+from ppocore.training import Callback, Run, Snapshot
 
 
 class Evaluation(Callback):

@@ -7,10 +7,9 @@ from typing import Any
 
 from ppocore.config import PPOConfig
 from ppocore.errors import UsageError
-from ppocore.files.names import RUN_FORMAT
-from ppocore.files.tensors import encode, part, read
+from ppocore.files import RUN_FORMAT, encode, part, read
 from ppocore.runs.configuration import current_settings
-from ppocore.training.snapshot import Snapshot
+from ppocore.training import Snapshot
 
 ENVIRONMENTS = "environments."
 

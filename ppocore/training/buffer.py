@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ppocore.advantages import AdvantageEstimate
 from ppocore.advantages.estimators import estimate
-from ppocore.advantages.gae import AdvantageEstimate
 from ppocore.backend import Minibatch
 from ppocore.training.rollout import Rollout, minibatches
 from ppocore.typing import Array

@@ -10,8 +10,7 @@ import numpy as np
 from ppocore.distributions import Distribution
 from ppocore.errors import UsageError
 from ppocore.normalize import ObservationNormalizer, RewardScaler
-from ppocore.spaces.actions import ActionAdapter
-from ppocore.spaces.observations import ObservationMapping
+from ppocore.spaces import ActionAdapter, ObservationMapping
 from ppocore.training.rollout import Actor, Rollout
 from ppocore.training.statistics import EpisodeStatistics
 from ppocore.typing import Array

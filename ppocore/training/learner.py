@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ppocore.advantages import AdvantageEstimate
 from ppocore.advantages.estimators import estimate
-from ppocore.advantages.gae import AdvantageEstimate
 from ppocore.backend import Backend, BackendActor, Objective, OptimizerStep, UpdateStats
 from ppocore.config import PPOConfig
 from ppocore.errors import NonFiniteError, UsageError
-from ppocore.networks.spec import ActingNetwork, NetworkSpec, compute_dtype
+from ppocore.networks import ActingNetwork, NetworkSpec, compute_dtype
 from ppocore.normalize import explained_variance
 from ppocore.training.failed_update import FailedUpdate
 from ppocore.training.rng import rng_state, set_rng_state

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ppocore.advantages.gae import AdvantageEstimate
+from ppocore.advantages import AdvantageEstimate
 from ppocore.backend import Minibatch
 from ppocore.distributions import Distribution
 from ppocore.errors import RunError
-from ppocore.networks.chunks import in_chunks
+from ppocore.networks import in_chunks
 from ppocore.normalize import normalize
 from ppocore.typing import Array
 

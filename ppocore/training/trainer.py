@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from ppocore.backend import BackendActor, BackendFactory, UpdateStats
 from ppocore.config import PPOConfig
 from ppocore.errors import UsageError
-from ppocore.networks.spec import ActingNetwork, NetworkSpec
+from ppocore.networks import ActingNetwork, NetworkSpec
 from ppocore.normalize import ObservationNormalizer, RewardScaler
 from ppocore.policy import Policy
-from ppocore.spaces.actions import ActionAdapter
+from ppocore.spaces import ActionAdapter
 from ppocore.training.callbacks import Callback, Run, end_callbacks
 from ppocore.training.collector import Collector, CollectorSetup
 from ppocore.training.fingerprint import Digests, digests, fingerprint

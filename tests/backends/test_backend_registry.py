@@ -41,7 +41,7 @@ def test_a_registered_backend_is_listed_found_and_trained_with():
     assert Counted.made > before
 
 
-@pytest.mark.parametrize("name", ["numpy", "torch", "paddle", "counted"])
+@pytest.mark.parametrize("name", ["numpy", "torch", "paddle", "jax", "counted"])
 def test_a_name_that_is_taken_is_refused(name):
     register_backend("counted", Counted)
     with pytest.raises(UsageError, match=f"a backend named '{name}' exists already"):
@@ -62,11 +62,11 @@ def test_a_name_that_nobody_has_is_refused_with_the_closest(name, hint):
 
 
 def test_a_name_like_no_other_is_refused_with_all_there_are():
-    with pytest.raises(UsageError, match=r"no backend 'xyzzy' \(there are: numpy, torch, paddle\)$"):
+    with pytest.raises(UsageError, match=r"no backend 'xyzzy' \(there are: numpy, torch, paddle, jax\)$"):
         backend_factory("xyzzy")
 
 
-@pytest.mark.parametrize("name", ["torch", "paddle"])
+@pytest.mark.parametrize("name", ["torch", "paddle", "jax"])
 def test_a_missing_framework_is_one_line_with_the_extra(name, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda module, *a: None if module == name else find(module, *a))
@@ -80,7 +80,11 @@ def test_a_missing_framework_is_one_line_with_the_extra(name, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "distribution", "version", "needed"),
-    [("torch", "torch", "2.3.1+cpu", "2.4"), ("paddle", "paddlepaddle", "2.6.2", "3.0")],
+    [
+        ("torch", "torch", "2.3.1+cpu", "2.4"),
+        ("paddle", "paddlepaddle", "2.6.2", "3.0"),
+        ("jax", "jax", "0.9.2", "0.10"),
+    ],
 )
 def test_a_framework_that_is_too_old_is_one_line_with_the_extra(name, distribution, version, needed, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: object())
@@ -155,7 +159,7 @@ def test_a_package_with_an_entry_point_is_listed(ppocore):
 def test_listing_names_imports_neither_the_package_nor_a_framework(ppocore):
     code = (
         "import json, sys\nfrom ppocore import available_backends\nnames = list(available_backends())\n"
-        "print(json.dumps([names, sorted({'elsewhere', 'torch', 'paddle'} & set(sys.modules))]))"
+        "print(json.dumps([names, sorted({'elsewhere', 'torch', 'paddle', 'jax'} & set(sys.modules))]))"
     )
     names, imported = json.loads(ppocore(code=code))
     assert "elsewhere" in names

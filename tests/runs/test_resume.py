@@ -79,7 +79,7 @@ class TestGoesOn:
         resume(tmp_path / "run", env=env)
         assert contents(tmp_path / "run") == expected
 
-    @pytest.mark.parametrize("name", ["torch", "paddle"])
+    @pytest.mark.parametrize("name", ["torch", "paddle", "jax"])
     def test_on_another_backend(self, name, tmp_path):
         if available_backends()[name] is not None:
             pytest.skip(f"{name} is not installed")

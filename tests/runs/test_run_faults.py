@@ -231,7 +231,7 @@ class TestFullDisk:
 class TestNotFinite:
     DIVERGING = SMALL.replace(learning_rate=1e38, anneal_learning_rate=False, max_grad_norm=None)
 
-    @pytest.mark.parametrize("backend", ["numpy", "torch", "paddle"])
+    @pytest.mark.parametrize("backend", ["numpy", "torch", "paddle", "jax"])
     def test_a_bundle_reproduces_it_in_numpy(self, backend, tmp_path, capsys):
         if available_backends()[backend] is not None:
             pytest.skip(f"{backend} is not installed")

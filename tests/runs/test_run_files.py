@@ -61,7 +61,7 @@ class TestContents:
     @pytest.mark.parametrize("config", [SMALL, SMALL.replace(normalize_observations=True, normalize_rewards=True)])
     def test_equal_runs_write_equal_bytes_on_every_backend(self, config, tmp_path):
         for name, missing in available_backends().items():
-            if missing is None and name in ("numpy", "torch", "paddle"):
+            if missing is None and name in ("numpy", "torch", "paddle", "jax"):
                 train("CartPole-v1", config, seed=1, backend=name, run_dir=tmp_path / name)
         runs = [contents(run)[1] for run in sorted(tmp_path.iterdir())]
         assert len(runs) > 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 
-import gymnasium as gym
 import numpy as np
 import pytest
 from support.environments import SCRIPTS, makers, vectors
@@ -15,6 +14,7 @@ import ppocore.envs.base
 from ppocore.distributions import Categorical
 from ppocore.envs import make_environments
 from ppocore.normalize import ObservationNormalizer, RewardScaler
+from ppocore.spaces import DiscreteAction
 from ppocore.spaces.actions import ActionAdapter
 from ppocore.training import CollectorSetup, LocalCollector
 
@@ -253,4 +253,4 @@ def test_a_state_goes_on_with_the_same_rollouts():
     for one in (collector, again):
         one.close()
         one.close()
-    assert isinstance(collector.action_space, gym.spaces.Discrete)
+    assert isinstance(collector.action_space, DiscreteAction)

@@ -12,7 +12,7 @@ from support.oracle import by_column, column_gae
 from ppocore.advantages.estimators import estimate
 from ppocore.advantages.gae import AdvantageEstimate
 from ppocore.errors import RunError
-from ppocore.networks.spec import ActingNetwork
+from ppocore.networks import ActingNetwork
 from ppocore.training.rollout import Rollout, check_rollout, divergence, evaluate, log_probs, log_ratios, minibatches
 
 

@@ -18,7 +18,7 @@ from ppocore.registry import available_backends, backend_factory
 
 pytestmark = pytest.mark.slow
 
-BACKENDS = [name for name in ("numpy", "torch", "paddle") if available_backends()[name] is None]
+BACKENDS = [name for name in ("numpy", "torch", "paddle", "jax") if available_backends()[name] is None]
 OTHERS = BACKENDS[1:]
 SMALL = PPOConfig(
     total_steps=20 * 128, num_envs=4, num_steps=32, minibatch_size=32, update_epochs=3, hidden_sizes=(16, 16)

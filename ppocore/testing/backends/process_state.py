@@ -37,7 +37,7 @@ def changed_process_state(before: Mapping[str, str]) -> dict[str, tuple[str, str
 
 @contextmanager
 def unusual_process_state() -> Iterator[None]:
-    """Set float64 as the default dtype of imported frameworks and disable gradients; restore both on exit."""
+    """Set another default dtype in imported frameworks and disable gradients; restore both on exit."""
     with ExitStack() as stack:
         for module, enter in _UNUSUAL.items():
             if module in sys.modules:
@@ -85,5 +85,22 @@ def _paddle_unusual(paddle: Any, stack: ExitStack) -> None:
     stack.enter_context(paddle.no_grad())
 
 
-_SETTINGS: dict[str, Callable[[Any], dict[str, str]]] = {"torch": _torch_settings, "paddle": _paddle_settings}
-_UNUSUAL: dict[str, Callable[[Any, ExitStack], None]] = {"torch": _torch_unusual, "paddle": _paddle_unusual}
+def _jax_settings(jax: Any) -> dict[str, str]:
+    names = ("jax_enable_x64", "jax_default_device", "jax_default_matmul_precision", "jax_disable_jit")
+    return {name.removeprefix("jax_"): repr(getattr(jax.config, name)) for name in names}
+
+
+def _jax_unusual(jax: Any, stack: ExitStack) -> None:
+    stack.enter_context(jax.enable_x64(not jax.config.jax_enable_x64))
+
+
+_SETTINGS: dict[str, Callable[[Any], dict[str, str]]] = {
+    "torch": _torch_settings,
+    "paddle": _paddle_settings,
+    "jax": _jax_settings,
+}
+_UNUSUAL: dict[str, Callable[[Any, ExitStack], None]] = {
+    "torch": _torch_unusual,
+    "paddle": _paddle_unusual,
+    "jax": _jax_unusual,
+}

@@ -1,0 +1,263 @@
+"""PPO in JAX: what `ppocore.backends.autograd` needs of it, each minibatch's work compiled.
+
+Two functions are compiled for each kind of loss and number of rows: the loss with its gradient, and the optimizer's
+step. Between them NumPy numbers decide what is clipped and whether all is finite, as on every backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array as Tensor
+from jax import lax
+from jax import numpy as jnp
+from numpy.typing import NDArray
+
+from ppocore.backend import Minibatch
+from ppocore.backends.autograd import AutogradBackend, stepped
+from ppocore.backends.autograd_loss import Coefficients, loss_terms, statistics
+from ppocore.backends.jax_network import Apply, BuiltIn, JaxNetwork, Layout
+from ppocore.errors import UsageError
+from ppocore.networks import NetworkSpec
+from ppocore.optimizers import Adam
+
+Array = NDArray[Any]
+
+
+class Operations:
+    """See `ppocore.backends.autograd`."""
+
+    abs, exp, log, log1p, sqrt, sigmoid = jnp.abs, jnp.exp, jnp.log, jnp.log1p, jnp.sqrt, jax.nn.sigmoid
+    minimum, maximum, where, stack, zeros_like = jnp.minimum, jnp.maximum, jnp.where, jnp.stack, jnp.zeros_like
+    square, probability, log_softmax = jnp.square, jnp.exp, jax.nn.log_softmax
+    lgamma, digamma = jax.scipy.special.gammaln, jax.scipy.special.digamma
+
+    @staticmethod
+    def clip(x: Tensor, low: Any, high: Any) -> Tensor:
+        """`jnp.clip`, whose gradient at a bound is a half."""
+        return jnp.where(x < low, low, jnp.where(x > high, high, x))
+
+    @staticmethod
+    def softplus(x: Tensor) -> Tensor:
+        """``log(1 + exp(x))``."""
+        return jnp.logaddexp(x, 0.0)
+
+    @staticmethod
+    def choose(x: Tensor, index: Tensor) -> Tensor:
+        """Of each row, the element at its index."""
+        return jnp.take_along_axis(x, index[:, None], axis=1)[:, 0]
+
+    @staticmethod
+    def split(x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+        """Columns in groups."""
+        return jnp.split(x, np.cumsum(sizes)[:-1], axis=1)
+
+    @staticmethod
+    def as_numbers(flags: Tensor, like: Tensor) -> Tensor:
+        """1 where a flag is set, else 0."""
+        return flags.astype(like.dtype)
+
+    @staticmethod
+    def constant(array: Array, like: Tensor) -> Tensor:
+        """Numbers that are not learned."""
+        return jnp.asarray(array, like.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfused:
+    """Numbers each operation on which ends in bits that the compiler must make: XLA would fuse products with sums.
+
+    A fused multiply-add rounds once where all other backends round twice. What prevents it is an exclusive or of each
+    result's bits with a zero that is an argument, which the compiler cannot know to be zero.
+    """
+
+    x: Tensor
+    zero: Tensor
+
+    def _made(self, x: Tensor) -> Unfused:
+        bits = lax.bitcast_convert_type(x, self.zero.dtype) ^ self.zero
+        return Unfused(lax.bitcast_convert_type(bits, x.dtype), self.zero)
+
+    def __add__(self, other: Any) -> Unfused:
+        return self._made(self.x + _bare(other))
+
+    def __sub__(self, other: Any) -> Unfused:
+        return self._made(self.x - _bare(other))
+
+    def __mul__(self, other: Any) -> Unfused:
+        return self._made(self.x * _bare(other))
+
+    def __truediv__(self, other: Any) -> Unfused:
+        return self._made(self.x / _bare(other))
+
+    def sqrt(self) -> Unfused:
+        """The square root of each number."""
+        return self._made(jnp.sqrt(self.x))
+
+    def rounded(self) -> Unfused:
+        """To float32 and back."""
+        return Unfused(self.x.astype(jnp.float32).astype(self.x.dtype), self.zero)
+
+    def copy(self) -> Unfused:
+        """The same: nothing is changed in place."""
+        return self
+
+    @staticmethod
+    def where(condition: Tensor, x: Unfused, y: Unfused) -> Unfused:
+        """The one number or the other."""
+        return Unfused(jnp.where(condition, x.x, y.x), x.zero)
+
+
+def _bare(x: Any) -> Any:
+    return x.x if isinstance(x, Unfused) else x
+
+
+@partial(jax.jit, static_argnames=("layout",))
+def _forward(layout: Layout, flat: Tensor, observations: Tensor) -> tuple[Tensor, Tensor]:
+    return layout.apply(layout.pieces(flat), observations)
+
+
+@partial(jax.jit, static_argnames=("spec", "layout"))
+def _loss_and_gradient(
+    spec: NetworkSpec, layout: Layout, flat: Tensor, given: dict[str, Tensor], coefficients: Coefficients
+) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    def loss(pieces: list[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        named = dict(zip(layout.names, pieces, strict=True))
+        terms = loss_terms(Operations, spec, partial(layout.apply, pieces), named, given, coefficients)
+        return terms["loss"], terms
+
+    gradients, terms = jax.grad(loss, has_aux=True)(layout.pieces(flat))
+    gradient = jnp.concatenate([g.reshape(-1) for g in gradients])
+    return terms, gradient, statistics(Operations, terms, gradient, coefficients.clip_range, given["valid"])
+
+
+@partial(jax.jit, static_argnames=("epsilon",))
+def _stepped(
+    epsilon: float, grid: Any, zero: Tensor, tensors: Sequence[Tensor], gradient: Tensor, numbers: Sequence[Any],
+    only: Tensor | None,
+) -> list[Tensor]:  # fmt: skip
+    """The grid is an argument: of a constant the compiler knows that adding and taking it changes nothing."""
+    clip, *factors = numbers
+    unfused = [Unfused(tensor, zero) for tensor in (gradient, *tensors)]
+    after = stepped(Unfused, Adam(epsilon), grid, unfused[1:], unfused[0], clip, factors, only)
+    return [tensor.x for tensor in after]
+
+
+class JaxBackend(AutogradBackend):
+    """The backend ``jax``.
+
+    A network of the user's own is ``JaxBackend(network=apply, parameters=pytree)``, see `JaxNetwork`; what the
+    parameters have become is in `parameters`.
+    """
+
+    name = "jax"
+    xp = Operations
+    _frozen = "no array of its parameters is of floating-point numbers"
+
+    def __init__(
+        self,
+        spec: NetworkSpec | None = None,
+        *,
+        network: Apply | JaxNetwork | None = None,
+        parameters: Any = None,
+        **settings: Any,
+    ) -> None:
+        if network is not None and not isinstance(network, JaxNetwork):
+            if not callable(network):
+                raise UsageError(f"network={network!r} must be a function of parameters and observations")
+            network = JaxNetwork(network, parameters)
+        super().__init__(spec, network=network, **settings)
+
+    network_type = JaxNetwork
+
+    @property
+    def parameters(self) -> Any:
+        """The parameters of a network of the user's own, as they are now: NumPy arrays in the pytree they came in."""
+        return self.own_network.parameters
+
+    def _computing(self) -> AbstractContextManager[Any]:
+        """Float64 for this thread and until it is left, whatever is set for the process."""
+        context: AbstractContextManager[Any] = jax.enable_x64(True)
+        return context
+
+    def _build(self, device: str) -> dict[str, tuple[int, ...]]:
+        self._device = _device(device)
+        own = self.own_network
+        shapes = self.spec.shapes()
+        self._layout = Layout(tuple(shapes), tuple(shapes.values()), BuiltIn(self.spec)) if own is None else own.layout
+        self._shapes = dict(zip(self._layout.names, self._layout.shapes, strict=True))
+        self._zero = jax.device_put(np.zeros((), np.int64 if self._exact else np.int32), self._device)
+        flat = np.zeros(sum(map(prod, self._layout.shapes))) if own is None else np.asarray(own.flat)
+        flat = flat.astype(np.float32).astype(self._dtype)
+        self._store([self._tensor(flat), *(self._tensor(np.zeros_like(flat)) for _ in self._optimizer.slots)])
+        return self._shapes
+
+    def _tensor(self, array: Array) -> Tensor:
+        converted = array.astype(self._dtype) if array.dtype.kind == "f" else array
+        return jax.device_put(converted, self._device)
+
+    def _array(self, tensor: Tensor) -> Array:
+        return np.array(tensor)
+
+    def _store(self, tensors: Sequence[Tensor]) -> None:
+        self._tensors = tensors
+        if self.own_network is not None:
+            self.own_network.flat = tensors[0]
+
+    def _apply(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        return self._layout.apply(self._layout.pieces(self._tensors[0]), observations)
+
+    def forward(self, observations: Array) -> tuple[Array, Array]:
+        """Observations (B, O) to distribution parameters (B, P) and values (B,)."""
+        with self._computing():
+            padded = self._tensor(_padded(observations, _rows(len(observations))))
+            outputs = _forward(self._layout, self._tensors[0], padded)
+            parameters, values = (self._array(output)[: len(observations)] for output in outputs)
+            return parameters, values
+
+    def _terms(self, batch: Minibatch, coefficients: Coefficients) -> dict[str, Tensor]:
+        return self._backward(batch, coefficients)[0]
+
+    def _backward(self, batch: Minibatch, coefficients: Coefficients) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        count = len(batch.advantages)
+        rows = _rows(count)
+        given = {name: self._tensor(_padded(array, rows)) for name, array in batch.arrays().items()}
+        given["valid"] = self._tensor(np.arange(rows) < count)
+        terms, gradient, figures = _loss_and_gradient(self.spec, self._layout, self._tensors[0], given, coefficients)
+        terms = {name: term[:count] if term.ndim else term for name, term in terms.items()}
+        return terms, gradient, figures
+
+    def _stepped(self, gradient: Tensor, clip: Any, factors: Sequence[Any], only: Tensor | None) -> list[Tensor]:
+        numbers, epsilon = [clip, *factors], self._optimizer.epsilon
+        after: list[Tensor] = _stepped(epsilon, self._grid, self._zero, self._tensors, gradient, numbers, only)
+        return after
+
+
+def _rows(count: int) -> int:
+    """How many rows are computed with for so many samples: few numbers, so that little is compiled.
+
+    A rollout's minibatches differ by a row, and where steps are left out by any number.
+    """
+    grain = max(16, 1 << max(0, count.bit_length() - 4))
+    return -(-count // grain) * grain
+
+
+def _padded(array: Array, rows: int) -> Array:
+    """The array with its last row repeated, up to so many rows."""
+    return array if len(array) == rows else np.concatenate([array, np.repeat(array[-1:], rows - len(array), axis=0)])
+
+
+def _device(device: str) -> Any:
+    """The device, or a sentence if this machine lacks it."""
+    kind, _, index = device.partition(":")
+    try:
+        return jax.devices("gpu" if kind == "cuda" else kind)[int(index or 0)]
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise UsageError(f"device={device!r} was asked for but jax finds none here: use cpu") from error
