@@ -1,6 +1,6 @@
-"""Checks of the arguments that the estimators share.
+"""Check and convert the arguments that the estimators share.
 
-Every error names the argument, what it was and what it should have been.
+Every error names the argument, its value and what is expected.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from ppocore.typing import AnyArray, Array, Bools, Floats
 P = ParamSpec("P")
 R = TypeVar("R")
 
-LONE_DONE = (
-    "terminated and truncated are both needed, not one done flag: the value of the successor counts where an "
-    "episode was cut short (truncated) and not where it ended (terminated), and done cannot tell them apart; "
-    "if episodes are never cut short, pass terminated=dones, truncated=numpy.zeros_like(dones)"
+DONE_MESSAGE = (
+    "terminated and truncated are both needed, not one done flag, because the value of the successor counts after a "
+    "truncation but not after a termination: pass terminated=dones, truncated=numpy.zeros_like(dones) if episodes are "
+    "never truncated"
 )
 
 
 def needs_both_flags(function: Callable[P, R]) -> Callable[P, R]:
-    """Explain, in place of "missing argument", why a lone ``done`` is not enough."""
+    """Raise an error that explains why one ``done`` is not enough, in place of "missing argument"."""
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
         except TypeError:
-            if _lacks_flags(function, args, kwargs):
-                raise TypeError(f"{function.__name__}: {LONE_DONE}") from None
+            if _is_missing_flags(function, args, kwargs):
+                raise TypeError(f"{function.__name__}: {DONE_MESSAGE}") from None
             raise
 
     return checked
 
 
-def _lacks_flags(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def _is_missing_flags(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     if {"done", "dones"} & kwargs.keys():
         return True
     bound = inspect.signature(function).bind_partial(*args, **kwargs).arguments
@@ -53,7 +53,7 @@ def _lacks_flags(function: Callable[..., Any], args: tuple[Any, ...], kwargs: di
 
 
 def unit_interval(name: str, x: float) -> float:
-    """Return `x` as a float; it must be a number from 0 to 1."""
+    """Convert a number from 0 to 1 to a float."""
     if isinstance(x, bool) or not isinstance(x, numbers.Real):
         raise TypeError(f"{name} must be a number from 0 to 1, not {type(x).__name__}")
     if not 0.0 <= x <= 1.0:
@@ -62,7 +62,7 @@ def unit_interval(name: str, x: float) -> float:
 
 
 def positive(name: str, x: float) -> float:
-    """Return `x` as a float; it must be a number above 0, infinity included."""
+    """Convert a number above 0, which may be infinite, to a float."""
     if isinstance(x, bool) or not isinstance(x, numbers.Real):
         raise TypeError(f"{name} must be a number above 0, not {type(x).__name__}")
     if math.isnan(x) or x <= 0.0:
@@ -71,7 +71,7 @@ def positive(name: str, x: float) -> float:
 
 
 def positive_integer(name: str, x: int) -> int:
-    """Return `x` as an int; it must be a whole number of at least 1."""
+    """Convert a whole number of at least 1 to an int."""
     if isinstance(x, bool) or not isinstance(x, numbers.Integral):
         raise TypeError(f"{name} must be a whole number of at least 1, not {type(x).__name__}")
     if x < 1:
@@ -80,22 +80,21 @@ def positive_integer(name: str, x: int) -> int:
 
 
 class Sequences:
-    """The arrays of one call as ``(T, N)`` with the invalid rows taken out, and the way back.
+    """Convert the arrays of one call to ``(T, N)`` without invalid rows, and convert results back.
 
-    Rows where `valid` is False are taken out of each column, and the column's other rows moved up, so that an
-    estimator never sees them; what is left over at a column's end holds zeros and no flags.
+    Rows where ``valid`` is False are removed from each column and the other rows moved up, so that an estimator never
+    sees them. The end of a shorter column is padded with zeros and False.
 
-    ======= ==========================================================
-    first   the array whose shape, library and device the results have
-    length  T, the rows of a column before any are taken out
-    columns N
-    ======= ==========================================================
+    Attributes:
+        first: the array whose shape, library and device the results have.
+        length: T, the number of rows before any are removed.
+        columns: N.
     """
 
     def __init__(self, name: str, first: AnyArray, *, valid: AnyArray | None = None, time_axis: int = 0) -> None:
         self._like = first
         self._framework = framework_of(first)
-        self._foreign = self._framework  # the one framework seen so far, whoever's argument it was
+        self._seen_framework = self._framework  # of any argument so far
         self._precisions: set[str] = set()
         self._order: npt.NDArray[np.intp] | None = None
         array = self._read(name, first).array
@@ -107,12 +106,12 @@ class Sequences:
             if not mask.all():
                 self._valid = mask
                 self._counts = mask.sum(axis=0)
-                self._left_over = np.arange(self.length)[:, None] >= self._counts
+                self._padding = np.arange(self.length)[:, None] >= self._counts
                 self._order = np.argsort(~mask, axis=0, kind="stable")
         self.first = self.numbers(name, first)
 
     def numbers(self, name: str, x: AnyArray, *, scalar: bool = False) -> Array:
-        """Return numbers as ``(T, N)`` in their own dtype; with `scalar`, one number stands for all rows."""
+        """Convert numbers to ``(T, N)`` in their own dtype; with ``scalar``, one number may stand for all rows."""
         array, precision = self._real_numbers(name, x)
         if scalar and array.ndim == 0:
             return np.broadcast_to(array.astype(np.float64), (self.length, self.columns))
@@ -121,7 +120,7 @@ class Sequences:
         return self._without_invalid(self._time_major(array))
 
     def flags(self, name: str, x: AnyArray) -> Bools:
-        """Return flags as a bool ``(T, N)``; integers and floats must be 0 or 1."""
+        """Convert flags to bool ``(T, N)``; integers and floats must be 0 or 1."""
         if x is None:
             raise TypeError(f"{name} must be an array of flags, not None")
         array = self._read(name, x).array
@@ -131,11 +130,11 @@ class Sequences:
             return array
         flags: Bools = np.equal(array, 1) if array.dtype.kind in "fiu" else np.zeros(array.shape, np.bool_)
         if array.dtype.kind not in "fiu" or not (flags | np.equal(array, 0)).all():
-            raise ValueError(f"{name} must hold flags, True and False or 0 and 1 (dtype {array.dtype})")
+            raise ValueError(f"{name} must hold flags, True and False or 0 and 1, but its dtype is {array.dtype}")
         return flags
 
     def row(self, name: str, x: AnyArray) -> Floats:
-        """Return one number for each column as ``(N,)``."""
+        """Convert one number for each column to ``(N,)``."""
         array, precision = self._real_numbers(name, x)
         expected = (self.columns,) if len(self._shape) == 2 else ()
         if array.shape not in ((self.columns,), expected):
@@ -143,8 +142,8 @@ class Sequences:
         self._precisions.add(precision)
         return array.reshape(self.columns).astype(np.float64)
 
-    def cut_off(self, ended: Bools) -> Bools:
-        """Return `ended` with the last row of each column set as well: nothing is known beyond it."""
+    def with_last_rows(self, ended: Bools) -> Bools:
+        """Copy ``ended``, with the last row of each column set as well."""
         ended = ended.copy()
         if self._order is None:
             ended[-1:] = True
@@ -155,21 +154,21 @@ class Sequences:
 
     @property
     def precision(self) -> str:
-        """The floating-point format of the results, known once every array has been read."""
+        """Return the floating-point format of the results, which is known after every array has been converted."""
         return common_precision(self._precisions)
 
     def empty_result(self) -> Array:
-        """Return memory for a result, in float32 only if that is what the caller gets."""
+        """Allocate memory for a result: float32 if the result is, otherwise float64."""
         dtype = np.float32 if self.precision == "float32" else np.float64
         return np.empty((self.length, self.columns), dtype)
 
     def give_back(self, result: Array) -> AnyArray:
-        """Return a ``(T, N)`` result in the caller's library, layout and precision; 0 in invalid rows."""
+        """Convert a ``(T, N)`` result to the caller's library, layout and precision, with 0 in invalid rows."""
         if self._order is not None:
-            everywhere = np.empty_like(result)
-            np.put_along_axis(everywhere, self._order, result, axis=0)
-            np.copyto(everywhere, 0.0, where=~self._valid)
-            result = everywhere
+            whole = np.empty_like(result)
+            np.put_along_axis(whole, self._order, result, axis=0)
+            np.copyto(whole, 0.0, where=~self._valid)
+            result = whole
         if len(self._shape) == 1:
             result = result[:, 0]
         elif self._transposed:
@@ -185,9 +184,9 @@ class Sequences:
     def _read(self, name: str, x: AnyArray) -> Read:
         framework = framework_of(x)
         if framework is not None:
-            self._foreign = self._foreign or framework
-            if framework != self._foreign:
-                raise TypeError(f"{name} is a {framework} array among {self._foreign} arrays; pass one kind")
+            self._seen_framework = self._seen_framework or framework
+            if framework != self._seen_framework:
+                raise TypeError(f"{name} is a {framework} array among {self._seen_framework} arrays: pass one kind")
         try:
             return read(x, framework)
         except ValueError as error:
@@ -215,5 +214,5 @@ class Sequences:
         if self._order is None:
             return array
         kept = np.take_along_axis(array, self._order, axis=0)
-        kept[self._left_over] = 0
+        kept[self._padding] = 0
         return kept

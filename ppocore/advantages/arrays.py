@@ -1,11 +1,8 @@
-"""Which library an array belongs to, its values as NumPy, and the way back.
+"""Convert arrays of torch, paddle and JAX to NumPy and back.
 
-Rules of this seam:
-
-- No framework is imported here. A caller who holds a torch, paddle or JAX array has imported that framework,
-  so it is looked up in ``sys.modules``; one that is not there cannot own the array.
-- A result is given back in the library and on the device of the array it was computed from.
-- NumPy computes, so a tensor that requires grad is detached: no gradient flows through a result.
+- No framework is imported here: a caller with an array of a framework has imported it, so it is in ``sys.modules``.
+- A result has the library and the device of the array that it is computed from.
+- NumPy computes, so no gradient flows through a result: a tensor that requires grad is detached.
 """
 
 from __future__ import annotations
@@ -22,14 +19,14 @@ _PRECISIONS = {"e": "float16", "f": "float32"}  # by NumPy's one-letter dtype co
 
 
 class Read(NamedTuple):
-    """An array as NumPy, and the floating-point format in which its caller expects a result."""
+    """Hold an array as NumPy, and the floating-point format of results computed from it."""
 
     array: Array
     precision: str
 
 
 def framework_of(x: AnyArray) -> str | None:
-    """Return "torch", "paddle" or "jax" for an array of theirs, None for everything else."""
+    """Return ``torch``, ``paddle`` or ``jax`` for an array of that framework, and None for everything else."""
     if type(x) is np.ndarray:
         return None
     for framework, array_type in _ARRAY_TYPES.items():
@@ -40,7 +37,7 @@ def framework_of(x: AnyArray) -> str | None:
 
 
 def read(x: AnyArray, framework: str | None) -> Read:
-    """Return `x`, an array of `framework`, as NumPy; bfloat16, which NumPy lacks, becomes float32."""
+    """Convert ``x``, an array of ``framework``, to NumPy; bfloat16, which NumPy lacks, becomes float32."""
     if framework is None:
         array = np.asarray(x)
         return Read(array, _PRECISIONS.get(array.dtype.char, "float64"))
@@ -59,7 +56,7 @@ def read(x: AnyArray, framework: str | None) -> Read:
 
 
 def give_back(array: Array, precision: str, like: AnyArray, framework: str | None) -> AnyArray:
-    """Return `array` in `precision` as an array of `framework`, on the device of `like`."""
+    """Convert a NumPy array to ``precision`` and to ``framework``, on the device of ``like``."""
     if framework is None:
         return array.astype(precision, copy=False)
     array = np.ascontiguousarray(array)
@@ -68,13 +65,13 @@ def give_back(array: Array, precision: str, like: AnyArray, framework: str | Non
         return module.from_numpy(array).to(device=like.device, dtype=getattr(module, precision))
     if framework == "paddle":
         return module.to_tensor(array, place=like.place).astype(precision)
-    # Unless jax_enable_x64 is set, JAX has no float64 and keeps float32 in its place.
+    # Unless jax_enable_x64 is set, JAX uses float32 in place of float64.
     dtype = module.dtypes.canonicalize_dtype(precision)
     return module.device_put(module.numpy.asarray(array, dtype=dtype), like.sharding)
 
 
 def common_precision(precisions: set[str]) -> str:
-    """Return the floating-point format that loses nothing of any of `precisions`."""
+    """Return the narrowest floating-point format that represents all of ``precisions``."""
     if len(precisions) == 1:
         return next(iter(precisions))
     return "float64" if "float64" in precisions or not precisions else "float32"

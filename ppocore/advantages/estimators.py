@@ -1,4 +1,4 @@
-"""Advantage estimators by name: each gives advantages and the returns that belong to them."""
+"""Select an advantage estimator by name."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from ppocore.typing import Array
 
 
 class Trajectories(Protocol):
-    """What estimators read of a rollout, arrays (T, N); see `ppocore.advantages`."""
+    """Define the arrays (T, N) of a rollout that estimators read, as described in `ppocore.advantages`."""
 
     @property
     def rewards(self) -> Array:
-        """Of each step."""
+        """Return the reward of each step."""
 
     @property
     def values(self) -> Array:
-        """Of the observations acted on."""
+        """Return the values of the observations acted on."""
 
     @property
     def next_values(self) -> Array:
-        """Of each step's true successor."""
+        """Return the value of each step's true successor."""
 
     @property
     def terminated(self) -> Array:
-        """Whether the step reached a terminal state."""
+        """Return where a step reached a terminal state."""
 
     @property
     def truncated(self) -> Array:
-        """Whether the episode was cut off after the step."""
+        """Return where an episode was cut short after the step."""
 
     @property
     def valid(self) -> Array:
-        """False where the row is no transition."""
+        """Return where a row is a transition."""
 
 
 def _gae(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate:
@@ -51,12 +51,12 @@ def _td(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) ->
 
 def _monte_carlo(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate:
     returns = discounted_returns(r.rewards, r.next_values, r.terminated, r.truncated, gamma=gamma, valid=r.valid)
-    return _above_values(r, returns)
+    return _minus_values(r, returns)
 
 
 def _n_step(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate:
     returns = n_step_returns(r.rewards, r.next_values, r.terminated, r.truncated, gamma=gamma, n=n, valid=r.valid)
-    return _above_values(r, returns)
+    return _minus_values(r, returns)
 
 
 def _vtrace(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate:
@@ -65,8 +65,8 @@ def _vtrace(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int
     return AdvantageEstimate(estimate.advantages, estimate.vs)
 
 
-def _above_values(r: Trajectories, returns: Array) -> AdvantageEstimate:
-    """How far returns lie above the values, where rows are valid."""
+def _minus_values(r: Trajectories, returns: Array) -> AdvantageEstimate:
+    """Subtract the values from the returns in valid rows."""
     return AdvantageEstimate(np.where(r.valid, returns - r.values, 0.0), np.where(r.valid, returns, 0.0))
 
 
@@ -79,11 +79,11 @@ ESTIMATORS: dict[str, Estimator] = {
     "td": _td,
     "vtrace": _vtrace,
 }
-"""From a rollout, log-ratios, gamma, lambda and n to advantages and returns.
+"""Functions of a rollout, log-ratios, gamma, lambda and n that return advantages and returns.
 
-``monte_carlo``: the `discounted_returns` to the end of the episode or of the rollout, where they are closed off by a
-value. ``n_step``: those of n rewards and a value. ``td``: of one reward and a value. ``gae`` mixes all of these,
-and ``vtrace`` corrects for a policy that has moved since, which it has where advantages are re-estimated.
+``monte_carlo`` uses `discounted_returns` up to the end of the episode, or of the rollout, where it bootstraps;
+``n_step`` uses n rewards and a value, and ``td`` one reward and a value. ``gae`` averages all of these. ``vtrace``
+corrects for a policy that has changed since it acted, as it has when advantages are estimated again in each epoch.
 """
 
 
@@ -97,20 +97,20 @@ def estimate(
     lam: float,
     n: int = 5,
 ) -> AdvantageEstimate:
-    """Estimate advantages by one estimator, and value targets by the same or another.
+    """Estimate advantages with one estimator, and value targets with the same or another.
 
     Args:
-        rollout: whose arrays are read.
-        log_ratios: log of the policy's probability of each action over that of when it was taken, (T, N), which
-            ``vtrace`` reads; None for a policy that has not moved since.
-        estimator: of the advantages, a name in `ESTIMATORS`.
-        value_target: of the returns, a name in `ESTIMATORS`; ``same`` for those of the advantages.
-        gamma: the discount.
+        rollout: the rollout.
+        log_ratios: log of the current probability of each action over that when it was taken, (T, N), for ``vtrace``;
+            None if the policy has not changed.
+        estimator: name in `ESTIMATORS` of the estimator of the advantages.
+        value_target: name in `ESTIMATORS` of the estimator of the returns, or ``same``.
+        gamma: discount.
         lam: lambda of ``gae`` and ``vtrace``.
-        n: rewards that ``n_step`` sums.
+        n: number of rewards that ``n_step`` sums.
 
     Returns:
-        Both (T, N), and 0 where not valid.
+        Advantages and returns, (T, N) each, 0 in invalid rows.
     """
     log_ratios = np.zeros_like(rollout.rewards) if log_ratios is None else log_ratios
     advantages, returns = ESTIMATORS[estimator](rollout, log_ratios, gamma, lam, n)

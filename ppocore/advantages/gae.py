@@ -1,28 +1,4 @@
-"""Advantage estimates: how much better an action turned out than the value of its state.
-
-Arrays are time-major, ``(T, N)`` for T steps of N environments, or ``(T,)``; `time_axis` says where time is.
-NumPy, torch, paddle and JAX arrays are taken, and results come back in the library, on the device and in the
-shape of the first argument. Everything is computed in float64; results are float32 (or float16, bfloat16) when
-all the arrays of numbers are, and float64 otherwise. Arguments are never written to, and no gradient flows
-through a result: a tensor that requires grad is detached.
-
-What the estimators have in common:
-
-=========== ============== ================================================================================
-rewards     (T, N)         r[t], received for the action taken at step t
-values      (T, N)         V(s[t]), the value of the state in which that action was taken
-next_values (T, N), number V(s[t+1]) of the *true* successor: the final observation where an episode ended,
-                           never the observation after a reset. Unread, so free to be NaN, where terminated.
-terminated  (T, N) flags   the episode ended at step t: nothing follows, whatever `truncated` says
-truncated   (T, N) flags   the episode was cut short at step t: it would have gone on, worth next_values[t]
-valid       (T, N) flags   False marks a row that is not a step (such as a reset). Valid rows get what they
-                           would get if those rows were deleted, invalid rows get 0, and what they hold
-                           reaches nothing.
-=========== ============== ================================================================================
-
-Flags are bool, or 0 and 1. A shape that does not match, or a flag that is neither 0 nor 1, is a `ValueError`;
-a lone ``done`` in place of the two flags, or arrays of two frameworks, a `TypeError`.
-"""
+"""Compute generalized advantage estimation, one-step residuals and successor values."""
 
 from __future__ import annotations
 
@@ -51,7 +27,7 @@ __all__ = [
 
 
 class AdvantageEstimate(NamedTuple):
-    """What `gae` returns: the advantages, and ``returns = advantages + values``."""
+    """Hold the result of `gae`: advantages, and ``returns = advantages + values``."""
 
     advantages: AnyArray
     returns: AnyArray
@@ -70,7 +46,7 @@ def gae(
     valid: AnyArray | None = None,
     time_axis: int = 0,
 ) -> AdvantageEstimate:
-    """Generalized advantage estimation (Schulman et al. 2016, arXiv:1506.02438, equation 16).
+    """Compute generalized advantage estimation (Schulman et al. 2016, arXiv:1506.02438, equation 16).
 
     ::
 
@@ -80,21 +56,22 @@ def gae(
 
     Args:
         rewards: r[t], ``(T, N)`` or ``(T,)``.
-        values: V(s[t]), shaped as `rewards`.
-        next_values: V(s[t+1]) of the true successor, shaped as `rewards`, or one number for all.
-        terminated: flags, shaped as `rewards`.
-        truncated: flags, shaped as `rewards`.
-        gamma: the discount, in [0, 1].
-        lam: the weight of later residuals, in [0, 1]; 0 gives `td_residuals`, 1 returns minus `values`.
-        valid: flags, shaped as `rewards`; None for all True.
-        time_axis: the axis of the arrays that is time.
+        values: V(s[t]), shaped as ``rewards``.
+        next_values: V(s[t+1]) of the true successor, shaped as ``rewards``, or one number for all.
+        terminated: flags, shaped as ``rewards``.
+        truncated: flags, shaped as ``rewards``.
+        gamma: discount, in [0, 1].
+        lam: weight of later residuals, in [0, 1]; 0 gives `td_residuals`, 1 gives returns minus ``values``.
+        valid: flags, shaped as ``rewards``; None for all True.
+        time_axis: time axis of the arrays.
 
     Returns:
-        The advantages, and the targets for the value function, both shaped as `rewards`.
+        The advantages, and the targets of the value function, both shaped as ``rewards``.
 
     Raises:
-        ValueError: a shape, a flag or a number out of range.
-        TypeError: a lone ``done``, arrays of two frameworks, or `gamma` or `lam` not a number.
+        ValueError: a shape does not match, a flag is neither 0 nor 1, or a number is out of range.
+        TypeError: one ``done`` in place of the two flags, arrays of two frameworks, or ``gamma`` or ``lam`` is not a
+            number.
     """
     gamma, lam = unit_interval("gamma", gamma), unit_interval("lam", lam)
     call = Sequences("rewards", rewards, valid=valid, time_axis=time_axis)
@@ -104,7 +81,7 @@ def gae(
     ended = terminal | call.flags("truncated", truncated)
     advantages, returns = call.empty_result(), call.empty_result()
 
-    # In float64 one piece at a time, in the same memory: the numbers stay in the cache.
+    # Computed piece by piece in the same float64 memory, so that the numbers stay in the cache.
     carry = np.zeros(call.columns)
     for piece in pieces(call.length, call.columns):
         shape = r[piece].shape
@@ -131,13 +108,13 @@ def td_residuals(
     valid: AnyArray | None = None,
     time_axis: int = 0,
 ) -> AnyArray:
-    """One-step residuals of the value function.
+    """Compute the one-step temporal-difference residuals of the value function.
 
     ::
 
         delta[t] = rewards[t] + gamma * (1 - terminated[t]) * next_values[t] - values[t]
 
-    `next_values` already tells what follows a truncated step, so `truncated` is not asked for. Arguments and
+    ``next_values`` holds the value of what follows a truncated step, so ``truncated`` is not needed. Arguments and
     errors are those of `gae`.
     """
     gamma = unit_interval("gamma", gamma)
@@ -157,7 +134,7 @@ def successor_values(
     *,
     time_axis: int = 0,
 ) -> AnyArray:
-    """Build the `next_values` of the estimators from what a rollout has.
+    """Build the ``next_values`` of the estimators from the values of a rollout.
 
     ::
 
@@ -166,17 +143,17 @@ def successor_values(
 
     ============ ============ =============================================================================
     values       (T, N)       V(s[t]) of the observations acted on
-    last_values  (N,)         V of the observation after the last step; one number for a ``(T,)`` `values`
-    final_values (T, N)       V of the final observation where an episode ended; elsewhere free to be NaN
+    last_values  (N,)         V of the observation after the last step; one number if ``values`` is ``(T,)``
+    final_values (T, N)       V of the final observation where an episode ended; elsewhere it may be NaN
     ended        (T, N) flags terminated or truncated
     ============ ============ =============================================================================
 
-    Without `final_values`, row t+1 must hold the value of the true successor of row t: nothing was truncated, or
-    the environment shows the final observation in a row of its own before it resets (Gymnasium's ``NEXT_STEP``).
+    Without ``final_values``, row t+1 must hold the value of the true successor of row t: nothing was truncated, or the
+    environment returns the final observation in a row of its own before it resets (Gymnasium's ``NEXT_STEP``).
 
     Raises:
-        ValueError: a shape that does not match, or a flag that is neither 0 nor 1.
-        TypeError: only one of `final_values` and `ended`, or arrays of two frameworks.
+        ValueError: a shape does not match, or a flag is neither 0 nor 1.
+        TypeError: only one of ``final_values`` and ``ended`` is given, or arrays are of two frameworks.
     """
     if (final_values is None) != (ended is None):
         raise TypeError("successor_values needs final_values and ended together, or neither")

@@ -1,8 +1,7 @@
-"""Returns: the discounted rewards that follow a step, closed off by a value where they are cut short.
+"""Compute discounted, n-step and lambda returns.
 
-The arguments are described in `ppocore.advantages`. In all three functions an episode goes on being worth
-``next_values[t]`` where it was truncated and after the last (valid) row of a column, and nothing where it was
-terminated; pass ``next_values=0.0`` for rewards alone.
+`ppocore.advantages` describes the arguments. All three bootstrap from ``next_values[t]`` where an episode was truncated
+and after the last (valid) row of a column, and not where it terminated; ``next_values=0.0`` sums rewards alone.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ def one_step_returns(
     gamma: float,
     out: Floats | None = None,
 ) -> Floats:
-    """Return ``rewards + gamma * next_values`` in float64, where `terminated` the rewards alone."""
+    """Compute ``rewards + gamma * next_values`` in float64, or the rewards alone where ``terminated``."""
     target = np.empty(rewards.shape) if out is None else out
     np.copyto(target, next_values)
     np.multiply(target, gamma, out=target)
@@ -41,7 +40,7 @@ def discounted_returns(
     valid: AnyArray | None = None,
     time_axis: int = 0,
 ) -> AnyArray:
-    """Discounted sum of the rewards up to the end of the episode.
+    """Compute discounted sums of the rewards up to the end of the episode.
 
     ::
 
@@ -53,18 +52,21 @@ def discounted_returns(
 
     Args:
         rewards: r[t], ``(T, N)`` or ``(T,)``.
-        next_values: V(s[t+1]) of the true successor, shaped as `rewards`, or one number for all.
-        terminated: flags, shaped as `rewards`.
-        truncated: flags, shaped as `rewards`.
-        gamma: the discount, in [0, 1].
-        valid: flags, shaped as `rewards`; None for all True.
-        time_axis: the axis of the arrays that is time.
+        next_values: V(s[t+1]) of the true successor, shaped as ``rewards``, or one number for all.
+        terminated: flags, shaped as ``rewards``.
+        truncated: flags, shaped as ``rewards``.
+        gamma: discount, in [0, 1].
+        valid: flags, shaped as ``rewards``; None for all True.
+        time_axis: time axis of the arrays.
+
+    Returns:
+        The returns, shaped as ``rewards``.
 
     Raises:
-        ValueError: a shape, a flag or a number out of range.
-        TypeError: a lone ``done``, arrays of two frameworks, or `gamma` not a number.
+        ValueError: a shape does not match, a flag is neither 0 nor 1, or a number is out of range.
+        TypeError: one ``done`` in place of the two flags, arrays of two frameworks, or ``gamma`` is not a number.
     """
-    return _mixed_returns(rewards, next_values, terminated, truncated, gamma, 1.0, valid, time_axis)
+    return _lambda_returns(rewards, next_values, terminated, truncated, gamma, 1.0, valid, time_axis)
 
 
 @needs_both_flags
@@ -79,7 +81,7 @@ def lambda_returns(
     valid: AnyArray | None = None,
     time_axis: int = 0,
 ) -> AnyArray:
-    """TD(lambda) targets: the geometric mixture of n-step returns (Sutton and Barto 2018, section 12.1).
+    """Compute TD(lambda) targets, geometric averages of n-step returns (Sutton and Barto 2018, section 12.1).
 
     ::
 
@@ -87,14 +89,14 @@ def lambda_returns(
                rewards[t] + gamma * next_values[t]   where truncated[t], and after the last row
                rewards[t] + gamma * ((1 - lam) * next_values[t] + lam * G[t+1])   elsewhere
 
-    With `lam` 0 they are the one-step returns, with `lam` 1 the `discounted_returns`. They equal the returns of
-    `gae` where ``next_values[t] == values[t+1]`` inside episodes. Arguments and errors are those of
-    `discounted_returns`; `lam` lies in [0, 1].
+    With ``lam=0`` they are the one-step returns, with ``lam=1`` the `discounted_returns`. They equal the returns of
+    `gae` if ``next_values[t] == values[t+1]`` inside episodes. Arguments and errors are those of `discounted_returns`;
+    ``lam`` lies in [0, 1].
     """
-    return _mixed_returns(rewards, next_values, terminated, truncated, gamma, lam, valid, time_axis)
+    return _lambda_returns(rewards, next_values, terminated, truncated, gamma, lam, valid, time_axis)
 
 
-def _mixed_returns(
+def _lambda_returns(
     rewards: AnyArray,
     next_values: AnyArray,
     terminated: AnyArray,
@@ -108,8 +110,8 @@ def _mixed_returns(
     call = Sequences("rewards", rewards, valid=valid, time_axis=time_axis)
     next_v = call.numbers("next_values", next_values, scalar=True)
     terminal = call.flags("terminated", terminated)
-    cut = call.cut_off(terminal | call.flags("truncated", truncated))
-    # Chosen, not multiplied by (1 - lam): with lam = 1 a successor inside an episode is not read.
+    cut = call.with_last_rows(terminal | call.flags("truncated", truncated))
+    # Not multiplied by (1 - lam) if lam is 1: successors inside an episode may then be NaN.
     inside = 0.0 if lam == 1.0 else np.multiply(next_v, 1.0 - lam, dtype=np.float64)
     x = one_step_returns(call.first, np.where(cut, next_v, inside), terminal, gamma)
     return call.give_back(reverse_scan(x, gamma * lam, cut=cut))
@@ -127,7 +129,7 @@ def n_step_returns(
     valid: AnyArray | None = None,
     time_axis: int = 0,
 ) -> AnyArray:
-    """Sum of n discounted rewards and the discounted value of what follows (Sutton and Barto 2018, chapter 7).
+    """Sum n discounted rewards and the discounted value of the state after them (Sutton and Barto 2018, chapter 7).
 
     ::
 
@@ -135,32 +137,32 @@ def n_step_returns(
         G[t, n] = G[t, 1]                           where terminated[t] or truncated[t], and in the last row
                   rewards[t] + gamma * G[t+1, n-1]  elsewhere
 
-    So fewer than n rewards are summed where the episode or the rollout ends sooner. Arguments and errors are
-    those of `discounted_returns`; `n` is at least 1.
+    So fewer than n rewards are summed where the episode or the rollout ends earlier. Arguments and errors are those of
+    `discounted_returns`; ``n`` is at least 1.
     """
     gamma, n = unit_interval("gamma", gamma), positive_integer("n", n)
     call = Sequences("rewards", rewards, valid=valid, time_axis=time_axis)
     next_v = call.numbers("next_values", next_values, scalar=True)
     terminal = call.flags("terminated", terminated)
-    cut = call.cut_off(terminal | call.flags("truncated", truncated))
+    cut = call.with_last_rows(terminal | call.flags("truncated", truncated))
 
     returns = one_step_returns(call.first, next_v, terminal, gamma)
-    # A window sums `width` rewards, and ends in a closing value where a cut lies inside it. Windows are doubled,
-    # and those that make up n - 1 in binary are put in front of the one-step return: log2(n) passes, not n.
+    # A window sums `width` rewards, up to the first cut and with the bootstrap there. Windows are doubled, and those in
+    # the binary representation of n - 1 are prepended to the one-step return: log2(n) passes, not n.
     window, width = np.where(cut, returns, call.first), 1
     steps = min(n, call.length) - 1
     while steps > 0:
         if steps % 2 == 1:
-            returns = _put_in_front(window, cut, width, gamma, returns)
-        window = _put_in_front(window, cut, width, gamma, window)
+            returns = _prepend(window, cut, width, gamma, returns)
+        window = _prepend(window, cut, width, gamma, window)
         cut = cut.copy()
         cut[:-width] |= cut[width:].copy()
         steps, width = steps // 2, width * 2
     return call.give_back(returns)
 
 
-def _put_in_front(window: Floats, cut: Bools, width: int, gamma: float, then: Floats) -> Floats:
-    """Return ``window[t] + gamma**width * then[t + width]``, where `cut` the window alone."""
+def _prepend(window: Floats, cut: Bools, width: int, gamma: float, then: Floats) -> Floats:
+    """Compute ``window[t] + gamma**width * then[t + width]``, or the window alone where ``cut``."""
     following = then[width:] * gamma**width
     np.copyto(following, 0.0, where=cut[:-width])
     joined = window.copy()

@@ -1,11 +1,10 @@
-"""The one kernel behind every estimator: ``y[t] = x[t] + c[t] * y[t+1]``, from the last row to the first.
+"""Solve the linear recurrence ``y[t] = x[t] + c[t] * y[t+1]`` of every estimator, from the last row to the first.
 
-A Python loop over T rows pays NumPy's call overhead T times. `reverse_scan` instead folds time into blocks,
-scans the inside of all blocks at once, and then carries the result from block to block (itself a scan, of the
-block heads), so that about ``sqrt(T)`` calls do the work of T. Rows wide enough to hide the overhead are scanned
-one by one.
+A Python loop over T rows pays NumPy's call overhead T times. `reverse_scan` instead divides time into blocks, scans all
+blocks at once, and then carries the results from block to block, which is a scan of the first rows of the blocks. So
+about ``sqrt(T)`` calls replace T. Rows that are wide enough to hide the overhead are scanned one by one.
 
-Only elementwise operations are used: a result depends on the shape of the input, but not on the BLAS.
+Only elementwise operations are used, so a result depends on the shape of the input but not on the BLAS.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ import numpy as np
 
 from ppocore.typing import Bools, Floats
 
-# Measured: from this many columns on, one row hides the overhead of the calls that process it.
+# Measured: with this many columns or more, the work of one row hides the overhead of its calls.
 _WIDE = 300
-# Measured: up to this many rows, Python numbers are the fastest way down a single column.
+# Measured: up to this many rows, a single column is scanned fastest in Python numbers.
 _SHORT_COLUMN = 48
-# Measured: fewer rows than this are not worth folding.
+# Measured: fewer rows than this are not worth dividing into blocks.
 _FEW_ROWS = 16
-# Measured: numbers to work on at a time, so that they and their companions stay in the processor's cache.
-# 2^3 * 3^2 * 5^2 * 7 * 11: blocks of many lengths fill it; a power of two would put them on the same cache lines.
+# Measured: this many numbers, and the other arrays of their size, stay in the processor's cache.
+# 2^3 * 3^2 * 5^2 * 7 * 11, so that blocks of many lengths divide it; with a power of two they would share cache lines.
 _PIECE = 138_600
 
 
 def pieces(rows: int, columns: int) -> Iterator[slice]:
-    """Consecutive runs of rows that fit the cache together, the last run first."""
+    """Yield consecutive runs of rows that fit in the cache, the last run first."""
     length = max(1, _PIECE // max(1, columns))
     for stop in range(rows, 0, -length):
         yield slice(max(0, stop - length), stop)
@@ -41,11 +40,11 @@ _kept = threading.local()
 
 
 def workspace(name: str, arrays: int, size: int) -> Floats:
-    """Return memory for `arrays` times `size` numbers, this thread's own and the same for every call.
+    """Return memory for ``arrays`` times ``size`` numbers, which every call of this thread reuses.
 
-    The system hands out fresh memory page by page, which would cost as much as the arithmetic done in it.
+    Fresh memory would cost as much as the arithmetic, because the system maps it page by page.
     """
-    if size > _PIECE:  # one row, too long to be worth holding on to
+    if size > _PIECE:  # a single row, too long to be worth keeping
         return np.empty((arrays, size))
     memory: Floats | None = getattr(_kept, name, None)
     if memory is None or memory.size < arrays * size:
@@ -62,17 +61,19 @@ def reverse_scan(
     carry: Floats | None = None,
     out: Floats | None = None,
 ) -> Floats:
-    """Solve ``y[t] = x[t] + c[t] * y[t+1]`` in every column, with ``y[T] = carry`` (0 when not given).
+    """Solve ``y[t] = x[t] + c[t] * y[t+1]`` in every column, with ``y[T] = carry``.
 
-    ===== ================== ==========================================================================
-    x     (T, N) float64     what each row adds
-    c     number or (T, N)   how much of the next row is kept
-    cut   (T, N) bool        where True, ``y[t] = x[t]`` whatever the next row holds; default ``c == 0``
-    carry (N,) float64       the row after the last one
-    out   (T, N) float64     where to write; may be `x`
-    ===== ================== ==========================================================================
+    At a cut the next row does not count, even if it is NaN or infinite.
 
-    At a cut the next row does not count, even if it is NaN or infinite: nothing crosses a boundary.
+    Args:
+        x: terms, (T, N) float64.
+        c: factors of the next row, a number or (T, N).
+        cut: flags (T, N); where True, ``y[t] = x[t]`` whatever the next row holds. By default ``c == 0``.
+        carry: the row after the last one, (N,) float64; 0 by default.
+        out: memory for the result, (T, N) float64, which may be ``x``.
+
+    Returns:
+        y, (T, N) float64.
     """
     rows, columns = x.shape
     if cut is None:
@@ -89,12 +90,12 @@ def reverse_scan(
 
 
 def _scan(x: Floats, c: float | Floats, cut: Bools, carry: Floats, out: Floats) -> None:
-    # What overflows or meets infinity is either thrown away, at a cut or with the blocks, or there to be seen.
+    # Numbers that are not finite are either discarded, at a cut or with the blocks, or visible in the result.
     with np.errstate(over="ignore", invalid="ignore"):
-        _scan_somehow(x, c, cut, carry, out)
+        _scan_piece(x, c, cut, carry, out)
 
 
-def _scan_somehow(x: Floats, c: float | Floats, cut: Bools, carry: Floats, out: Floats) -> None:
+def _scan_piece(x: Floats, c: float | Floats, cut: Bools, carry: Floats, out: Floats) -> None:
     rows, columns = x.shape
     if rows < _FEW_ROWS or columns >= _WIDE:
         _scan_rows(x, c, cut, carry, out)
@@ -109,24 +110,24 @@ def _scan_somehow(x: Floats, c: float | Floats, cut: Bools, carry: Floats, out: 
         np.copyto(kept, 0.0, where=cut)
     _scan_in_blocks(x, kept, carry, out, memory[2:])
     if not math.isfinite(np.add.reduce(out, axis=None)):
-        # Either something not finite met a cut, and 0 * inf is not 0; or regrouped sums, or products of many
-        # c > 1, overflowed where the recurrence does not; or the result is not finite. Selecting is always right.
+        # A number that is not finite may have met a cut (0 * inf is not 0), or regrouped sums or products of many
+        # c > 1 have overflowed where the recurrence does not, or the result is not finite. Selecting is always right.
         _scan_rows(given, c, cut, carry, out)
 
 
 def _scan_rows(x: Floats, c: float | Floats, cut: Bools, carry: Floats, out: Floats) -> None:
-    """Row by row, selecting at cuts."""
-    # Spelled for speed: rows taken by iteration, and no Python number for NumPy to convert in every call.
+    """Scan row by row, and select at cuts."""
+    # For speed rows are taken by iteration, and no call has to convert a Python number.
     kept, nothing = np.empty(x.shape[1]), np.zeros(())
     factors = repeat(np.array(c)) if isinstance(c, float) else c[::-1]
-    for x_t, c_t, cut_t, y_t in zip(x[::-1], factors, cut[::-1], out[::-1], strict=False):  # `factors` may not end
+    for x_t, c_t, cut_t, y_t in zip(x[::-1], factors, cut[::-1], out[::-1], strict=False):  # `repeat` is endless
         np.multiply(carry, c_t, kept)
         np.copyto(kept, nothing, where=cut_t)
         carry = np.add(x_t, kept, y_t)
 
 
 def _scan_in_blocks(x: Floats, c: Floats, carry: Floats, out: Floats, memory: Floats | None = None) -> None:
-    """All blocks at once, multiplying by c = 0 at cuts: right where every result is finite."""
+    """Scan all blocks at once, and multiply by c = 0 at cuts, which is right if every result is finite."""
     rows, columns = x.shape
     if columns == 1 and rows <= _SHORT_COLUMN:
         _scan_column(x, c, carry, out)
@@ -145,14 +146,14 @@ def _scan_in_blocks(x: Floats, c: Floats, carry: Floats, out: Floats, memory: Fl
         carry = out[folded]
 
     def fold(a: Floats) -> Floats:
-        """Time within a block first, so that one step of all blocks is one contiguous row."""
+        """Put the time within a block first, so that one step of all blocks is one contiguous row."""
         return a[:folded].reshape(blocks, length, columns).swapaxes(0, 1)
 
     if memory is None:
         memory = np.empty((2, folded * columns))
     y, decay = memory[:, : folded * columns].reshape(2, length, blocks, columns)
     np.copyto(y, fold(x))
-    np.copyto(decay, fold(c))  # becomes: what one unit entering at the block's end is worth here
+    np.copyto(decay, fold(c))  # will be the factor of the row after the block, in each row
     kept = np.empty((blocks, columns))
     for i in range(length - 2, -1, -1):
         np.add(y[i], np.multiply(decay[i], y[i + 1], out=kept), out=y[i])
@@ -176,6 +177,6 @@ def _scan_column(x: Floats, c: Floats, carry: Floats, out: Floats) -> None:
 
 
 def _block_length(rows: int, columns: int) -> int:
-    """In the order of the square root of the time; for one column the scan of the block heads is cheap."""
+    """Choose a block length of the order of the square root of the time; one column can have shorter blocks."""
     shortest = max(4, int(math.sqrt(rows) * (0.16 if columns == 1 else 0.4)))
     return min(range(shortest, shortest + shortest // 2 + 1), key=lambda length: rows % length)

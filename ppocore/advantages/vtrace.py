@@ -1,4 +1,4 @@
-"""V-trace: values and advantages of a policy other than the one that acted."""
+"""Compute V-trace, values and advantages of another policy than the one that acted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ppocore.typing import AnyArray
 
 
 class VTraceEstimate(NamedTuple):
-    """What `vtrace` returns: the value targets, and the advantages for the policy gradient."""
+    """Hold the result of `vtrace`: value targets, and advantages for the policy gradient."""
 
     vs: AnyArray
     advantages: AnyArray
@@ -36,7 +36,7 @@ def vtrace(
     valid: AnyArray | None = None,
     time_axis: int = 0,
 ) -> VTraceEstimate:
-    """V-trace targets and advantages (Espeholt et al. 2018, arXiv:1802.01561, section 4.1).
+    """Compute V-trace targets and advantages (Espeholt et al. 2018, arXiv:1802.01561, section 4.1).
 
     ::
 
@@ -51,28 +51,31 @@ def vtrace(
                    next_values[t]   where truncated[t], and in the last (valid) row of a column
                    vs[t+1]          elsewhere
 
-    This is the paper's recursion (Remark 1) with ``B[t] = vs[t] - values[t]``. The paper knows neither truncation
-    nor a separate value of the true successor: here, where rows end without a termination, the trace is cut and
-    what follows is worth `next_values`, which is unread where `terminated`. On policy (``log_ratios = 0``, clips
-    of at least 1), `vs` are the returns of `gae`.
+    This is the paper's recursion (Remark 1) with ``B[t] = vs[t] - values[t]``. The paper has neither truncation nor
+    separate values of true successors. Here, at a truncation and after the last row, the trace is cut and what follows
+    is worth ``next_values``, which is not read where ``terminated``. On policy (``log_ratios = 0``, clips of at least
+    1), ``vs`` equal the returns of `gae`.
 
     Args:
         rewards: r[t], ``(T, N)`` or ``(T,)``.
-        values: V(s[t]), shaped as `rewards`.
-        next_values: V(s[t+1]) of the true successor, shaped as `rewards`, or one number for all.
-        terminated: flags, shaped as `rewards`.
-        truncated: flags, shaped as `rewards`.
-        log_ratios: log of the learner's probability of the action over the actor's, shaped as `rewards`.
-        gamma: the discount, in [0, 1].
-        lam: shortens the traces (Remark 2), in [0, 1].
-        rho_clip: above 0; decides which policy's value `vs` tends to.
-        c_clip: above 0; bounds how far later residuals reach back.
-        valid: flags, shaped as `rewards`; None for all True.
-        time_axis: the axis of the arrays that is time.
+        values: V(s[t]), shaped as ``rewards``.
+        next_values: V(s[t+1]) of the true successor, shaped as ``rewards``, or one number for all.
+        terminated: flags, shaped as ``rewards``.
+        truncated: flags, shaped as ``rewards``.
+        log_ratios: log of the learner's probability of the action over the actor's, shaped as ``rewards``.
+        gamma: discount, in [0, 1].
+        lam: factor of the traces (Remark 2), in [0, 1].
+        rho_clip: upper bound of rho, above 0; decides which policy's value ``vs`` converges to.
+        c_clip: upper bound of c, above 0; limits how far back later residuals count.
+        valid: flags, shaped as ``rewards``; None for all True.
+        time_axis: time axis of the arrays.
+
+    Returns:
+        The value targets and the advantages, both shaped as ``rewards``.
 
     Raises:
-        ValueError: a shape, a flag or a number out of range.
-        TypeError: a lone ``done``, arrays of two frameworks, or a parameter that is not a number.
+        ValueError: a shape does not match, a flag is neither 0 nor 1, or a number is out of range.
+        TypeError: one ``done`` in place of the two flags, arrays of two frameworks, or a parameter is not a number.
     """
     gamma, lam = unit_interval("gamma", gamma), unit_interval("lam", lam)
     rho_clip, c_clip = positive("rho_clip", rho_clip), positive("c_clip", c_clip)
@@ -83,7 +86,7 @@ def vtrace(
     ended = terminal | call.flags("truncated", truncated)
     log_ratio = call.numbers("log_ratios", log_ratios).astype(np.float64)
 
-    # Clipped before exp, which then cannot overflow.
+    # Clipped before exp, so that it cannot overflow.
     rho = np.exp(np.minimum(log_ratio, math.log(rho_clip)))
     c = np.exp(np.minimum(log_ratio, math.log(c_clip)))
     np.multiply(c, gamma * lam, out=c)
@@ -94,7 +97,7 @@ def vtrace(
     np.add(vs, v, out=vs)
 
     after = next_v.astype(np.float64)
-    np.copyto(after[:-1], vs[1:], where=~call.cut_off(ended)[:-1])
+    np.copyto(after[:-1], vs[1:], where=~call.with_last_rows(ended)[:-1])
     advantages = one_step_returns(r, after, terminal, gamma)
     np.subtract(advantages, v, out=advantages)
     np.multiply(advantages, rho, out=advantages)

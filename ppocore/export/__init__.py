@@ -1,1 +1,1 @@
-"""Policies for other programs."""
+"""Export policies for other programs."""

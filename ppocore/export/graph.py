@@ -1,4 +1,4 @@
-"""An ONNX graph put together node by node."""
+"""Build an ONNX graph node by node."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from ppocore.typing import Array
 
 
 class Graph:
-    """Names are given in order, so that the same calls give the same bytes.  Needs onnx."""
+    """Build an ONNX graph, which needs onnx.
+
+    Every method that adds a value returns its name. Names are numbered, so that equal calls give equal bytes.
+    """
 
     def __init__(self) -> None:
         from onnx import helper, numpy_helper
@@ -22,47 +25,47 @@ class Graph:
         self._outputs: list[Any] = []
 
     def input(self, name: str, dtype: Any, shape: tuple[int, ...]) -> str:
-        """An input (batch, *shape)."""
+        """Add an input (batch, *shape)."""
         self._inputs.append(self._value(name, dtype, shape))
         return name
 
     def output(self, name: str, value: str, dtype: Any, shape: tuple[int, ...]) -> None:
-        """Make a value an output (batch, *shape)."""
+        """Add an output (batch, *shape) with a value."""
         self._nodes.append(self._helper.make_node("Identity", [value], [name], name=name))
         self._outputs.append(self._value(name, dtype, shape))
 
     def constant(self, array: Array) -> str:
-        """A constant."""
+        """Add a constant."""
         name = f"constant{len(self._constants)}"
         self._constants.append(self._numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """The result of an operator."""
+        """Add an operator."""
         name = f"value{len(self._nodes)}"
-        # A name for the node too: older runtimes take two without one for the same.
+        # The node needs a name as well: older runtimes confuse nodes without one.
         self._nodes.append(self._helper.make_node(operator, list(inputs), [name], name=name, **attributes))
         return name
 
     def cast(self, value: str, dtype: Any) -> str:
-        """A value in another dtype."""
+        """Add a conversion to another dtype."""
         return self.add("Cast", value, to=self._helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def reshape(self, value: str, shape: tuple[int, ...]) -> str:
-        """A value in another shape; -1 for the batch."""
+        """Add a reshape; -1 stands for the batch."""
         return self.add("Reshape", value, self.constant(np.array(shape, np.int64)))
 
     def columns(self, value: str, start: int, stop: int, axis: int = 1) -> str:
-        """A slice along one axis."""
+        """Add a slice along one axis."""
         bounds = (self.constant(np.array([bound], np.int64)) for bound in (start, stop, axis))
         return self.add("Slice", value, *bounds)
 
-    def clipped(self, value: str, low: Any, high: Any) -> str:
-        """A value within bounds."""
+    def clip(self, value: str, low: Any, high: Any) -> str:
+        """Add a clip to bounds."""
         return self.add("Clip", value, self.constant(np.array(low)), self.constant(np.array(high)))
 
     def encode(self, producer: str, version: str, description: str, opset: int, ir_version: int) -> bytes:
-        """The bytes of the model."""
+        """Encode the model as bytes."""
         graph = self._helper.make_graph(
             self._nodes, producer, self._inputs, self._outputs, self._constants, doc_string=description
         )
@@ -77,5 +80,5 @@ class Graph:
         return content
 
     def _value(self, name: str, dtype: Any, shape: tuple[int, ...]) -> Any:
-        kind = self._helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        return self._helper.make_tensor_value_info(name, kind, ["batch", *shape])
+        element = self._helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        return self._helper.make_tensor_value_info(name, element, ["batch", *shape])

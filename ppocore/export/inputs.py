@@ -1,4 +1,4 @@
-"""Give each part of an observation an input of a model."""
+"""Define the model's input for each part of an observation."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ from ppocore.typing import Array
 
 
 class Input(NamedTuple):
-    """Describe the input for a kind of space."""
+    """Describe the input for a kind of space.
+
+    Attributes:
+        dtype: dtype of the input.
+        flatten: function of a graph, an input and its space that adds the flattened input and returns the names of its
+            float64 parts, (batch, n) each.
+        draw: function that draws a random batch for a space; numbers have the given mean and standard deviation.
+    """
 
     dtype: type[np.generic]
-    """The dtype that the model takes."""
     flatten: Callable[[Graph, str, Any], list[str]]
-    """Add to a graph the float64 columns, (batch, n) each, of an input of a space."""
     draw: Callable[[np.random.Generator, int, Any, Array, Array], Array]
-    """Draw a batch for a space, from numbers of a mean and a deviation where it has no other limits."""
 
 
 def input_name(path: tuple[Any, ...]) -> str:

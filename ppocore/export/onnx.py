@@ -1,8 +1,8 @@
-"""A policy for other programs: an ONNX model from the environment's observation to its action.
+"""Export a policy as an ONNX model that maps the environment's observations to actions.
 
-Everything that `Policy.act` does is in the graph: one-hot observations, normalization with the frozen statistics, the
-policy's layers, the mask, the most probable action and its way into the environment's bounds.  Arithmetic is float64,
-as in `Policy`, so that both agree to the last digits; weights are the float32 numbers of the policy.
+The graph does all that `Policy.act` does: one-hot encoding, normalization with the frozen statistics, the policy
+network, the mask, the mode of the distribution, and scaling and clipping to the environment's bounds. It computes in
+float64, as `Policy` does, with the policy's float32 weights, so that both agree up to rounding.
 """
 
 from __future__ import annotations
@@ -33,58 +33,57 @@ from ppocore.policy import Policy
 from ppocore.spaces import BoxAction
 
 OPSET, IR_VERSION = 17, 8
-"""What runtimes of the last years read: ONNX 1.12 and later."""
+"""Versions that ONNX 1.12 and later read."""
 
 
 def export_onnx(
     policy: Policy, path: str | PathLike[str], *, with_mask: bool = False, checks: int = 256, seed: int = 0
 ) -> None:
-    """Write a policy as an ONNX model, if what onnxruntime makes of it is what the policy does.
+    """Write a policy as an ONNX model, after comparing the model with the policy in onnxruntime.
 
-    Its inputs are ``observation``, or ``observation.<key>`` for each part of one in parts: (batch, *shape), float32
-    where it is a Box, int64 where it is Discrete or MultiDiscrete, int8 where it is MultiBinary.  With ``with_mask``
-    also ``action_mask``, (batch, mask_size) bool.  Its outputs are ``action``, (batch, *shape) as the environment
-    takes it, and ``parameters``, (batch, P) float64, those of the distribution before any mask.
+    The model's inputs are ``observation``, or ``observation.<key>`` for each part of a Dict or Tuple: (batch, *shape),
+    float32 for a Box, int64 for Discrete and MultiDiscrete, and int8 for MultiBinary. With ``with_mask`` there is also
+    ``action_mask``, (batch, mask_size) bool. The outputs are ``action``, (batch, *shape) as the environment takes it,
+    and ``parameters``, (batch, P) float64, the distribution's parameters before any mask.
 
     Args:
-        policy: what to write.
-        path: of the model.
-        with_mask: with an input for the mask.
-        checks: random observations on which both are compared; half of them with masks, if there is an input for it.
-        seed: of these.
+        policy: the policy.
+        path: file to write.
+        with_mask: whether the model has an input for action masks.
+        checks: number of random observations on which model and policy are compared; half of them have random masks if
+            there is an input for masks.
+        seed: seed of these observations.
 
     Raises:
-        UsageError: onnx or onnxruntime is not installed; a policy around a network of your own; a mask for
-            continuous actions; no such directory, or a directory itself; parts whose inputs would share a name; less
-            than one check.
-        RunError: the model does something else; it was not written.
+        UsageError: onnx or onnxruntime is not installed, the policy has a network of your own, a mask is requested for
+            continuous actions, the path is a directory or its directory does not exist, two inputs would have the same
+            name, or ``checks`` is below 1.
+        RunError: the model differs from the policy; it is not written.
     """
     try:
         import onnx
         import onnxruntime
     except ImportError as error:
-        raise UsageError(
-            f"{error.name} is not installed, which ONNX models need: pip install 'ppocore[onnx]'"
-        ) from error
+        raise UsageError(f"{error.name} is not installed: pip install 'ppocore[onnx]'") from error
     if policy.own_network:
-        raise UsageError("a network of your own is not known layer by layer: export it with its framework")
+        raise UsageError("the layers of a network of your own are unknown: export it with its framework")
     if with_mask and not policy.adapter.mask_size:
-        raise UsageError("continuous actions have no mask: leave --mask out")
+        raise UsageError("continuous actions have no mask: export without --mask")
     if not Path(path).parent.is_dir():
         raise UsageError(f"{path} cannot be written: there is no directory {Path(path).parent}")
     if Path(path).is_dir():
         raise UsageError(f"{path} is a directory: name a file in it")
     if checks < 1:
-        raise UsageError(f"checks={checks} must be at least 1: a model is not written unchecked")
-    content = _model(policy, with_mask)
+        raise UsageError(f"checks={checks} must be at least 1: every model is compared with its policy")
+    content = _encode(policy, with_mask)
     onnx.checker.check_model(onnx.load_model_from_string(content))
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     check(policy, session, np.random.default_rng(seed), checks, with_mask)
     write_atomically(Path(path), content)
 
 
-def _model(policy: Policy, with_mask: bool) -> bytes:
-    """The bytes of the model."""
+def _encode(policy: Policy, with_mask: bool) -> bytes:
+    """Encode the model of a policy."""
     graph = Graph()
     parameters = _parameters(graph, policy, _observations(graph, policy))
     masked = parameters
@@ -98,26 +97,26 @@ def _model(policy: Policy, with_mask: bool) -> bytes:
 
 
 def _observations(graph: Graph, policy: Policy) -> str:
-    """Add the network's input, (batch, size) float64, from one input for each part of an observation."""
+    """Add an input for each part of an observation, and the network's input (batch, size), float64."""
     parts = []
     names = [input_name(path) for path, _ in policy.mapping.leaves]
     for name, (_, leaf) in zip(names, policy.mapping.leaves, strict=True):
         if names.count(name) > 1:
-            raise UsageError(f"two parts of the observation would be the input {name}: rename a key")
+            raise UsageError(f"two parts of the observation would have the input name {name}: rename a key")
         kind = input_of(leaf)
         parts += kind.flatten(graph, graph.input(name, kind.dtype, leaf.shape), leaf)
     flat = graph.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
     normalizer = policy.normalizer
     if normalizer is not None:
         scale = np.sqrt(normalizer.moments.var + normalizer.epsilon)
-        centred = graph.add("Sub", flat, graph.constant(normalizer.moments.mean))
-        scaled = graph.add("Div", centred, graph.constant(scale))
-        flat = graph.clipped(scaled, np.float64(-normalizer.clip), np.float64(normalizer.clip))
-    return graph.cast(graph.cast(flat, np.float32), np.float64)  # what the network is given is float32
+        centered = graph.add("Sub", flat, graph.constant(normalizer.moments.mean))
+        scaled = graph.add("Div", centered, graph.constant(scale))
+        flat = graph.clip(scaled, np.float64(-normalizer.clip), np.float64(normalizer.clip))
+    return graph.cast(graph.cast(flat, np.float32), np.float64)  # the policy rounds its input to float32
 
 
 def _parameters(graph: Graph, policy: Policy, x: str) -> str:
-    """The distribution's parameters, (batch, P)."""
+    """Add the distribution's parameters, (batch, P)."""
     spec, weights = policy.spec, policy.weights
     trunk = "trunk" if spec.shared_trunk else "actor"
     layers = [f"{trunk}.hidden.{i}" for i in range(len(spec.hidden_sizes))] + ["actor.output"]
@@ -128,23 +127,24 @@ def _parameters(graph: Graph, policy: Policy, x: str) -> str:
             x = graph.add({"tanh": "Tanh", "relu": "Relu"}[spec.activation], x)
     if not spec.has_log_std:
         return x
-    rows = graph.add("Mul", x, graph.constant(np.zeros(1)))  # as many as there are observations
-    return graph.add("Concat", x, graph.add("Add", rows, graph.constant(weights["log_std"].astype(np.float64))), axis=1)
+    zeros = graph.add("Mul", x, graph.constant(np.zeros(1)))  # a row for each observation
+    log_std = graph.add("Add", zeros, graph.constant(weights["log_std"].astype(np.float64)))
+    return graph.add("Concat", x, log_std, axis=1)
 
 
 def _masked(graph: Graph, policy: Policy, parameters: str, mask: str) -> str:
-    """Add the parameters under a mask, as `Distribution.apply_masks`."""
+    """Add the parameters under a mask, as ``Distribution.apply_masks`` does."""
     limit = graph.constant(np.array([MASKED]))
     if policy.spec.action_kind != Bernoulli.kind:
         return graph.add("Where", mask, parameters, graph.add("Neg", limit))
-    # Of each bit, whether it may be 0 and whether it may be 1.
+    # Two flags for each bit: whether it may be 0, and whether it may be 1.
     pairs = graph.reshape(mask, (-1, policy.spec.action_size, 2))
     zero, one = (graph.reshape(graph.columns(pairs, i, i + 1, axis=2), (-1, policy.spec.action_size)) for i in (0, 1))
     return graph.add("Where", one, graph.add("Where", zero, parameters, limit), graph.add("Neg", limit))
 
 
 def _action(graph: Graph, policy: Policy, parameters: str) -> str:
-    """Add the mode of the distribution in the environment's terms, before it has its shape."""
+    """Add the mode of the distribution as an action of the environment, before it is reshaped."""
     space = policy.adapter.space
     mode = _MODES[policy.spec.action_kind](graph, policy, parameters)
     return _within_bounds(graph, policy, space, mode) if isinstance(space, BoxAction) else mode
@@ -164,9 +164,9 @@ def _choices(graph: Graph, policy: Policy, parameters: str) -> str:
         graph.add("ArgMax", graph.columns(parameters, start, stop), axis=1, keepdims=1)
         for start, stop in pairwise(edges)
     ]
-    together = graph.add("Concat", *best, axis=1) if len(best) > 1 else best[0]
-    first = np.ravel(getattr(space, "start", 0)).astype(np.int64)
-    return graph.cast(graph.add("Add", together, graph.constant(first)), space.dtype)
+    choices = graph.add("Concat", *best, axis=1) if len(best) > 1 else best[0]
+    start = np.ravel(getattr(space, "start", 0)).astype(np.int64)
+    return graph.cast(graph.add("Add", choices, graph.constant(start)), space.dtype)
 
 
 def _gaussian(graph: Graph, policy: Policy, parameters: str) -> str:
@@ -203,16 +203,16 @@ _MODES: dict[str, Callable[[Graph, Policy, str], str]] = {
 
 
 def _rounded(graph: Graph, x: str) -> str:
-    """Add the rounding to float32, in which an action is stored."""
+    """Add the rounding to float32, the dtype in which actions are stored."""
     return graph.cast(graph.cast(x, np.float32), np.float64)
 
 
 def _within_bounds(graph: Graph, policy: Policy, space: BoxAction, x: str) -> str:
-    """Add the scaling of a bounded distribution and the clipping to the bounds, as `BoxAction.from_samples`."""
+    """Add the scaling of a bounded distribution and the clip to the bounds, as ``BoxAction.from_samples`` does."""
     low, high = np.array(space.low), np.array(space.high)
     if policy.adapter.distribution.is_bounded:
         x = graph.add("Add", graph.add("Mul", x, graph.constant(high - low)), graph.constant(low))
-    # First to the space's own precision, then within its bounds.
+    # Rounded to the space's dtype first, because that may cross a bound.
     x = graph.cast(graph.cast(x, space.dtype), np.float64)
     bounds = [graph.constant(bound.astype(space.dtype).astype(np.float64)) for bound in (low, high)]
     return graph.cast(graph.add("Min", graph.add("Max", x, bounds[0]), bounds[1]), space.dtype)

@@ -1,4 +1,4 @@
-"""Whether an ONNX model does what the policy does that it was made of, on random observations."""
+"""Compare an ONNX model with its policy on random observations."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ppocore.spaces import BoxAction
 from ppocore.typing import Array
 
 TOLERANCE = 1e-5
-"""Largest difference of a parameter, relative to the larger of it and 1, and of an action, see `_numbers_differ`."""
+"""Largest relative error of parameters (of numbers below 1, absolute error) and of actions (see `_numbers_differ`)."""
 
 
 def check(policy: Policy, session: Any, rng: np.random.Generator, count: int, with_mask: bool) -> None:
-    """Hold the model against the policy on random observations.
+    """Compare the model with the policy on random observations.
 
     Raises:
-        RunError: it does something else.
+        RunError: the model differs from the policy.
     """
     inputs, structured = _random_observations(policy, rng, count)
     masks = None
@@ -52,10 +52,10 @@ def check(policy: Policy, session: Any, rng: np.random.Generator, count: int, wi
 
 
 def _numbers_differ(policy: Policy, parameters: Array, masks: Array | None, action: Array, taken: Array) -> Array:
-    """Where continuous actions differ, (B, *shape), by more than the tolerance times the width of the bounds.
+    """Return where continuous actions differ, (B, *shape), by more than the tolerance times the width of the bounds.
 
-    The mean of a Gaussian policy is not moved to the bounds: there it is at most the larger of the action and 1 that
-    the tolerance is relative to.  One step of the action's own precision is never a difference.
+    A Gaussian policy's mean is not scaled to the bounds: there the tolerance is relative to the width or to the larger
+    of the action and 1, whichever is smaller. One step of the action's dtype is never a difference.
     """
     space = policy.adapter.space
     assert isinstance(space, BoxAction)
@@ -69,7 +69,7 @@ def _numbers_differ(policy: Policy, parameters: Array, masks: Array | None, acti
 
 
 def _choices_differ(policy: Policy, parameters: Array, masks: Array | None, action: Array, taken: Array) -> Array:
-    """Which components of discrete actions differ, (B, components), though what they chose does not all but tie."""
+    """Return which components of discrete actions differ, (B, components), unless their choices are tied."""
     if masks is not None:
         parameters = policy.spec.distribution().apply_masks(parameters, masks)
     if policy.spec.action_kind == Bernoulli.kind:  # the log-odds of 1 against 0
@@ -80,15 +80,15 @@ def _choices_differ(policy: Policy, parameters: Array, masks: Array | None, acti
     differ: Array = chosen != best
     for i, part in enumerate(np.split(parameters, np.cumsum(sizes)[:-1], axis=1)):
         inside = (chosen[:, i] >= 0) & (chosen[:, i] < sizes[i])
-        at = np.where(inside, chosen[:, i], 0)[:, None]
+        index = np.where(inside, chosen[:, i], 0)[:, None]
         largest = part.max(axis=1)
-        short = largest - np.take_along_axis(part, at, axis=1)[:, 0]
-        differ[:, i] &= ~(inside & (short <= TOLERANCE * np.maximum(1.0, np.abs(largest))))
+        gap = largest - np.take_along_axis(part, index, axis=1)[:, 0]
+        differ[:, i] &= ~(inside & (gap <= TOLERANCE * np.maximum(1.0, np.abs(largest))))
     return differ
 
 
 def _random_observations(policy: Policy, rng: np.random.Generator, count: int) -> tuple[dict[str, Array], Any]:
-    """As the model takes them, and as `Policy.act` does; of the size of those that the normalizer has seen."""
+    """Draw observations with the normalizer's statistics, as the model's inputs and as `Policy.act` takes them."""
     normalizer = policy.normalizer
     mean, deviation = np.zeros(policy.mapping.size), np.ones(policy.mapping.size)
     if normalizer is not None:
@@ -106,7 +106,7 @@ def _random_observations(policy: Policy, rng: np.random.Generator, count: int) -
 
 
 def _random_masks(policy: Policy, rng: np.random.Generator, count: int) -> Array:
-    """Masks that leave a choice in every component."""
+    """Draw masks that allow a choice in every component."""
     allowed = [
         (rng.random((count, size)) < 0.5) | (np.arange(size) == rng.integers(0, size, (count, 1)))
         for size in policy.adapter.distribution.mask_sections
@@ -115,7 +115,7 @@ def _random_masks(policy: Policy, rng: np.random.Generator, count: int) -> Array
 
 
 def _put(structured: Any, path: tuple[Any, ...], array: Array) -> Any:
-    """A structure with one more part; the parts of a tuple come in order."""
+    """Return a nested observation with one more part; the parts of a tuple come in order."""
     if not path:
         return array
     key, *rest = path

@@ -1,7 +1,7 @@
-"""Checks for code that is not part of this package: somebody's advantage function, normalization, or backend.
+"""Check advantage functions, normalization and backends, from this package or another.
 
-The checks and the strategies need hypothesis (``pip install 'ppocore[test]'``); it is imported when the first
-of them is used.
+The checks and the strategies need hypothesis (``pip install 'ppocore[test]'``), which is imported when one of them is
+first used.
 """
 
 from importlib import import_module
@@ -59,7 +59,7 @@ __all__ = [
     "truncation_in_rewards",
 ]
 
-_HOME = {
+_MODULES = {
     "DEFECTS": "gae.defects",
     "GAEReport": "gae.report",
     "Trajectory": "gae.trajectories",
@@ -90,9 +90,9 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

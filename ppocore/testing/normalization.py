@@ -1,7 +1,7 @@
-"""Checks of somebody's normalization: whitening, running deviations, reward scaling, frozen statistics.
+"""Check normalization: whitening, running standard deviations, reward scaling and frozen statistics.
 
-Each check draws from a seed, raises an ``AssertionError`` that shows an example and, where it is one, names the known
-mistake; the mistakes themselves are in `MISTAKES`, as small wrong implementations.
+Each check draws data from a seed and raises an ``AssertionError`` with an example, which names the known mistakes that
+give the same numbers. `MISTAKES` lists them as small wrong implementations.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ from ppocore.typing import Array
 
 
 class Mistake(NamedTuple):
-    """A known mistake: which check it concerns, what is wrong, and an implementation that makes it."""
+    """Describe a known mistake.
+
+    Attributes:
+        check: name of the check that finds it.
+        says: what is wrong, as a clause.
+        function: an implementation that makes the mistake.
+    """
 
     check: str
     says: str
@@ -27,26 +33,30 @@ MISTAKES: dict[str, Mistake] = {}
 
 def _mistake(check: str, says: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
-        MISTAKES[_words(function.__name__)] = Mistake(check, says, function)
+        MISTAKES[_to_words(function.__name__)] = Mistake(check, says, function)
         return function
 
     return add
 
 
-def _words(name: str) -> str:
-    """``LikeThis`` and ``like_this`` to ``like this``."""
-    apart = "".join(f" {c.lower()}" if c.isupper() else c for c in name)
-    return apart.replace("_", " ").strip()
+def _to_words(name: str) -> str:
+    """Convert ``CamelCase`` and ``snake_case`` names to words."""
+    spaced = "".join(f" {c.lower()}" if c.isupper() else c for c in name)
+    return spaced.replace("_", " ").strip()
 
 
 def check_whitening(whiten: Callable[[Array, Array], Array], *, seed: int = 0) -> None:
-    """Check ``whiten(x, mask)``: x (B, T) to mean 0 and deviation 1 over what the mask holds.
+    """Check whitening: mean 0 and standard deviation 1 over the masked entries.
 
-    The deviation may be the population's or the sample's.  Of one number, or of equal ones, all that is asked is that
-    the result is finite.
+    The standard deviation may be the population's or the sample's. For one number, or equal numbers, the result only
+    has to be finite.
+
+    Args:
+        whiten: function ``whiten(x, mask)`` of x (B, T) and a mask (B, T) that is False in the padding.
+        seed: seed of the data.
 
     Raises:
-        AssertionError: padding changes what is not padding, the moments are wrong, or something is not finite.
+        AssertionError: the padding changes the result, or the moments are wrong, or a number is not finite.
     """
     rng = np.random.default_rng(seed)
     for trial in range(40):
@@ -73,12 +83,18 @@ def check_whitening(whiten: Callable[[Array, Array], Array], *, seed: int = 0) -
 
 
 def check_running_std(running_std: Callable[[Array], float], *, seed: int = 0) -> None:
-    """Check ``running_std(samples)``: the deviation that running statistics have after the samples (n,), one by one.
+    """Check a running standard deviation.
 
-    The population's or the sample's for two and more; of a single sample any finite number that does not depend on it.
+    It may be the population's or the sample's. For one sample it may be any finite number that does not depend on the
+    sample.
+
+    Args:
+        running_std: function ``running_std(samples)`` that returns the standard deviation after updates with samples
+            (n,) one by one.
+        seed: seed of the data.
 
     Raises:
-        AssertionError: it is neither, or that of one sample says something about it.
+        AssertionError: it is neither, or for one sample it depends on the sample.
     """
     rng = np.random.default_rng(seed)
     single = [float(running_std(np.array([x]))) for x in (2.0, 5.0)]
@@ -92,13 +108,17 @@ def check_running_std(running_std: Callable[[Array], float], *, seed: int = 0) -
 
 
 def check_reward_scaling(make: Callable[[float], Callable[[Array, Array, Array], Array]], *, seed: int = 0) -> None:
-    """Check ``make(gamma)(rewards, terminated, truncated)``: rewards (N,) over the deviation of discounted returns.
+    """Check reward scaling: rewards divided by the running standard deviation of discounted returns.
 
-    A return begins anew after an end of either kind.  Judged late in a run, to two percent, so that it does not matter
-    how the running statistics began; rewards are small enough that no usual clipping changes them.
+    The return starts again from 0 after a termination or a truncation. Scaled rewards are compared late in a run, to
+    two percent, so that the initial statistics do not matter, and they are too small for the usual clipping.
+
+    Args:
+        make: function ``make(gamma)`` that returns a function ``scale(rewards, terminated, truncated)`` of arrays (N,).
+        seed: seed of the data.
 
     Raises:
-        AssertionError: it divides by something else.
+        AssertionError: the rewards are divided by another number.
     """
     rng = np.random.default_rng(seed)
     for kind in ("none", "terminated", "truncated", "both"):
@@ -119,10 +139,14 @@ def check_reward_scaling(make: Callable[[float], Callable[[Array, Array, Array],
 
 
 def check_frozen_statistics(make: Callable[[], Any], *, seed: int = 0) -> None:
-    """Check ``make()``: an object with ``update(x)`` and ``normalize(x)``, x (B, n), of which only the first learns.
+    """Check that normalizing does not update the statistics.
+
+    Args:
+        make: function ``make()`` that returns an object with methods ``update(x)`` and ``normalize(x)``, with x (B, n).
+        seed: seed of the data.
 
     Raises:
-        AssertionError: normalizing changes how it normalizes.
+        AssertionError: A call of ``normalize`` changes the result of the next one.
     """
     rng = np.random.default_rng(seed)
     normalizer = make()
@@ -140,7 +164,7 @@ def _fail(check: str, candidate: Callable[..., Any], example: str, expected: Any
     names = [
         f"{name} ({mistake.says})"
         for name, mistake in MISTAKES.items()
-        if mistake.check == check and _alike(check, mistake.function, candidate)
+        if mistake.check == check and _agree(check, mistake.function, candidate)
     ]
     shown = [np.array2string(np.asarray(x), precision=6) if not isinstance(x, str) else x for x in (expected, actual)]
     raise AssertionError(
@@ -149,14 +173,14 @@ def _fail(check: str, candidate: Callable[..., Any], example: str, expected: Any
     )
 
 
-def _alike(check: str, known: Callable[..., Any], candidate: Callable[..., Any]) -> bool:
-    """Whether two candidates of one check do the same on drawn data."""
-    pairs = zip(_signature(check, known), _signature(check, candidate), strict=True)
+def _agree(check: str, known: Callable[..., Any], candidate: Callable[..., Any]) -> bool:
+    """Tell whether two implementations give the same results on random data."""
+    pairs = zip(_results(check, known), _results(check, candidate), strict=True)
     return all(np.allclose(a, b, rtol=1e-3, atol=1e-4, equal_nan=True) for a, b in pairs)
 
 
-def _signature(check: str, candidate: Callable[..., Any]) -> list[Array]:
-    """What a candidate gives on data that tells the mistakes of its check apart."""
+def _results(check: str, candidate: Callable[..., Any]) -> list[Array]:
+    """Return an implementation's results on data on which the known mistakes differ."""
     rng = np.random.default_rng(7)
     x = rng.normal(3.0, 2.0, (3, 5))
     with np.errstate(all="ignore"):
@@ -169,28 +193,28 @@ def _signature(check: str, candidate: Callable[..., Any]) -> list[Array]:
                 np.asarray(candidate(samples)) for samples in (np.array([5.0]), np.array([2.0]), rng.normal(size=50))
             ]
         if check == "reward scaling":
-            scale, given = candidate(0.99), []
+            scale, results = candidate(0.99), []
             for t in range(400):
                 ends = np.full(2, t % 10 == 9), np.full(2, t % 15 == 14)
-                given.append(np.asarray(scale(rng.normal(1.0, 0.1, 2), *ends)))
-            return given[200:]
-        normalizer, given = candidate(), []
+                results.append(np.asarray(scale(rng.normal(1.0, 0.1, 2), *ends)))
+            return results[200:]
+        normalizer, results = candidate(), []
         normalizer.update(x)
         for _ in range(3):
-            given.append(np.array(normalizer.normalize(2.0 * x)))
-        return given
+            results.append(np.array(normalizer.normalize(2.0 * x)))
+        return results
 
 
 @_mistake("whitening", "mean and deviation are taken over the padding, too")
 def padding_whitened_too(x: Array, mask: Array) -> Array:
-    """Wrong: the mask is not read."""
+    """Whiten, without reading the mask."""
     whitened: Array = (x - x.mean()) / (x.std() + 1e-8)
     return whitened
 
 
 @_mistake("whitening", "the sample deviation of one number is 0 / 0")
 def sample_deviation_of_one(x: Array, mask: Array) -> Array:
-    """Wrong: ddof 1 with one sample."""
+    """Whiten, dividing by zero for one sample (``ddof=1``)."""
     with np.errstate(all="ignore"):
         divisor = np.sqrt(((x[mask] - x[mask].mean()) ** 2).sum() / (mask.sum() - 1.0))
         whitened: Array = (x - x[mask].mean()) / (divisor + 1e-8)
@@ -199,24 +223,24 @@ def sample_deviation_of_one(x: Array, mask: Array) -> Array:
 
 @_mistake("running std", "after one sample the deviation is the sample itself")
 def first_deviation_is_the_sample(samples: Array) -> float:
-    """Wrong: the first std."""
+    """Return the standard deviation, but for one sample the sample."""
     return float(samples[0]) if len(samples) == 1 else float(samples.std())
 
 
 @_mistake("reward scaling", "the discounted return goes on after a truncation")
 def return_survives_truncation(gamma: float) -> Callable[[Array, Array, Array], Array]:
-    """Wrong: cleared at terminations only."""
-    return _scaler(gamma, clears_truncated=False, clears_terminated=True)
+    """Scale rewards, with a return that is reset at terminations only."""
+    return _scaler(gamma, resets_truncated=False, resets_terminated=True)
 
 
 @_mistake("reward scaling", "the discounted return goes on after every end")
 def return_never_begins_anew(gamma: float) -> Callable[[Array, Array, Array], Array]:
-    """Wrong: never cleared."""
-    return _scaler(gamma, clears_truncated=False, clears_terminated=False)
+    """Scale rewards, with a return that is never reset."""
+    return _scaler(gamma, resets_truncated=False, resets_terminated=False)
 
 
-def _scaler(gamma: float, *, clears_truncated: bool, clears_terminated: bool) -> Callable[[Array, Array, Array], Array]:
-    accumulated, sums = np.zeros(1), np.zeros(3)  # how many returns there were, their sum and that of their squares
+def _scaler(gamma: float, *, resets_truncated: bool, resets_terminated: bool) -> Callable[[Array, Array, Array], Array]:
+    accumulated, sums = np.zeros(1), np.zeros(3)  # count, sum and sum of squares of the returns
 
     def scale(rewards: Array, terminated: Array, truncated: Array) -> Array:
         nonlocal accumulated, sums
@@ -224,7 +248,7 @@ def _scaler(gamma: float, *, clears_truncated: bool, clears_terminated: bool) ->
         sums = sums + np.array([accumulated.size, accumulated.sum(), np.square(accumulated).sum()])
         count, total, squares = sums
         scaled: Array = rewards / np.sqrt(squares / count - (total / count) ** 2 + 1e-8)
-        ended = (terminated & clears_terminated) | (truncated & clears_truncated & ~terminated)
+        ended = (terminated & resets_terminated) | (truncated & resets_truncated & ~terminated)
         accumulated = np.where(ended, 0.0, accumulated)
         return scaled
 
@@ -233,17 +257,17 @@ def _scaler(gamma: float, *, clears_truncated: bool, clears_terminated: bool) ->
 
 @_mistake("frozen statistics", "normalizing updates the statistics, at evaluation as well")
 class StatisticsUpdatedAtEvaluation:
-    """Wrong: `normalize` learns."""
+    """Normalize, updating the statistics in ``normalize`` as well."""
 
     def __init__(self) -> None:
-        self._seen = np.zeros((0, 3))
+        self._samples = np.zeros((0, 3))
 
     def update(self, x: Array) -> None:
-        """Learn."""
-        self._seen = np.concatenate([self._seen.reshape(-1, x.shape[1]), x])
+        """Update the statistics."""
+        self._samples = np.concatenate([self._samples.reshape(-1, x.shape[1]), x])
 
     def normalize(self, x: Array) -> Array:
-        """Normalize, and wrongly learn."""
+        """Normalize, and wrongly update the statistics."""
         self.update(x)
-        normalized: Array = (x - self._seen.mean(0)) / (self._seen.std(0) + 1e-8)
+        normalized: Array = (x - self._samples.mean(0)) / (self._samples.std(0) + 1e-8)
         return normalized

@@ -1,6 +1,7 @@
-"""Hypothesis strategies for what a run is made of: settings, action masks, minibatches and policies.
+"""Define hypothesis strategies for configurations, action masks, minibatches and policies.
 
-Those of networks and losses are in `backend_strategies`, those of rewards and flags in `gae.trajectories`.
+`ppocore.testing.backends.strategies` has those for networks and losses, `ppocore.testing.gae.trajectories` those for
+rewards and flags.
 """
 
 from __future__ import annotations
@@ -66,14 +67,14 @@ _CHOICES: dict[str, list[Any]] = {
 
 @st.composite
 def configurations(draw: st.DrawFn, /, iterations: int = 3, **fixed: Any) -> PPOConfig:
-    """Settings of a short run, every one of them drawn, none in contradiction to another.
+    """Draw valid settings of a short run.
+
+    They shrink towards the defaults, so that a failing example has only the settings that it needs.
 
     Args:
-        draw: given by hypothesis.
-        iterations: how many the run has.
+        draw: passed by hypothesis.
+        iterations: number of iterations of the run.
         fixed: settings that are not drawn, by name.
-
-    They shrink towards the defaults: what remains of a failure is what it takes.
     """
     num_envs, num_steps = draw(st.integers(1, 4)), draw(st.integers(1, 16))
     size = num_envs * num_steps
@@ -95,19 +96,19 @@ def configurations(draw: st.DrawFn, /, iterations: int = 3, **fixed: Any) -> PPO
         if name not in fixed:
             try:
                 config = config.replace(**{name: value})
-            except UsageError:  # in contradiction to one that was drawn before
+            except UsageError:  # it contradicts a setting drawn before
                 continue
     return config
 
 
 @st.composite
 def action_masks(draw: st.DrawFn, spec: NetworkSpec, rows: int) -> Bools:
-    """Masks (rows, mask_size) that leave a choice in every component; they shrink towards allowing everything.
+    """Draw masks (rows, mask_size) that allow a choice in every component, and shrink towards allowing everything.
 
     Args:
-        draw: given by hypothesis.
-        spec: of a network whose actions can be masked.
-        rows: how many masks.
+        draw: passed by hypothesis.
+        spec: A network whose actions can be masked.
+        rows: number of masks.
     """
     parts = []
     for size in component_sizes(spec):
@@ -121,12 +122,13 @@ def action_masks(draw: st.DrawFn, spec: NetworkSpec, rows: int) -> Bools:
 
 @st.composite
 def minibatches(draw: st.DrawFn, spec: NetworkSpec | None = None, edges: bool = True) -> Minibatch:
-    """Samples of one optimizer step, float64, made by a network of this kind, with masks where there can be any.
+    """Draw float64 minibatches, with masks if the network's actions can be masked.
 
     Args:
-        draw: given by hypothesis.
+        draw: passed by hypothesis.
         spec: the network; by default any.
-        edges: log-ratios beyond every clip and advantages that tie; otherwise as a run makes them.
+        edges: whether log-ratios lie beyond every clip and advantages are tied; otherwise minibatches are as in
+            training.
     """
     spec = draw(network_specs()) if spec is None else spec
     masks = draw(st.sampled_from(MASKS)) if spec.distribution().mask_size else None
@@ -139,10 +141,10 @@ def minibatches(draw: st.DrawFn, spec: NetworkSpec | None = None, edges: bool = 
 
 @st.composite
 def policies(draw: st.DrawFn, normalized: bool | None = None) -> Policy:
-    """Policies of every kind with random weights, for observations that are one vector.
+    """Draw policies of every kind with random weights, for vector observations.
 
     Args:
-        draw: given by hypothesis.
+        draw: passed by hypothesis.
         normalized: whether they normalize observations; by default either.
     """
     spec = draw(network_specs())
@@ -158,7 +160,7 @@ def policies(draw: st.DrawFn, normalized: bool | None = None) -> Policy:
 
 
 def _adapter(draw: st.DrawFn, spec: NetworkSpec) -> ActionAdapter:
-    """Draw an action space for the network."""
+    """Draw an action space for a network."""
     size, start = spec.action_size, draw(st.integers(-3, 3))
     if spec.distribution().is_continuous:
         low = draw(st.sampled_from([-1.0, -0.25, 0.0]))

@@ -1,4 +1,4 @@
-"""What ``MODULE:NAME`` on the command line names."""
+"""Import the target of a check, given as ``MODULE:NAME`` on the command line."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from ppocore.errors import UsageError
 
 
 def find_target(target: str, *, kind: str, example: str) -> Any:
-    """Import the callable that a target names; modules in the working directory are found as well.
+    """Import a function or class by its module and name, from the path or the working directory.
 
     Args:
         target: ``MODULE:NAME``.
-        kind: what it should be, for messages: a function, a class.
-        example: a target to show in a message.
+        kind: ``function`` or ``class``, for error messages.
+        example: example of a target, for error messages.
+
+    Returns:
+        The function or class.
 
     Raises:
-        UsageError: it names nothing, its module cannot be imported, or it cannot be called.
+        UsageError: the target is malformed, its module cannot be imported, or it is missing or not callable.
     """
     module, separator, name = target.partition(":")
     if not (module and separator and name):
@@ -36,5 +39,5 @@ def find_target(target: str, *, kind: str, example: str) -> Any:
             raise UsageError(f"{module} has no {name}: name a {kind} of it")
         found = getattr(found, part)
     if not callable(found):
-        raise UsageError(f"{target} is {found!r}, not a {kind}")
+        raise UsageError(f"{target} is {found!r}, not a {kind}: name a {kind} of {module}")
     return found

@@ -1,4 +1,4 @@
-"""What the estimators accept and refuse, shown on gae: layouts, formats, shapes, flags and numbers."""
+"""The estimators accept and reject arguments of different layouts, formats, shapes, flags and numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.oracle import random_rollout
 
-from ppocore.advantages.gae import gae, td_residuals
+from ppocore.advantages import gae, td_residuals
 
 
 def test_time_axis_and_one_dimension():
@@ -43,7 +43,7 @@ def test_flags_of_other_formats_and_scalars():
 
 @pytest.mark.parametrize("name", ["values", "next_values", "terminated", "truncated", "valid"])
 @pytest.mark.parametrize("shape", [(20,), (20, 1), (21, 2), (2, 20), (20, 2, 1)])
-def test_a_wrong_shape_is_named(name, shape):
+def test_an_argument_of_a_wrong_shape_is_named(name, shape):
     arguments = random_rollout(6, 20, 2)._asdict()
     arguments[name] = np.zeros(shape, arguments[name].dtype)
     with pytest.raises(ValueError, match=name) as error:
@@ -62,7 +62,7 @@ def test_a_flag_is_0_or_1(name, bad):
         gae(**arguments)
 
 
-def test_flags_of_text_and_numbers_of_complex_are_refused():
+def test_text_flags_and_complex_numbers_are_rejected():
     arguments = random_rollout(7, 4, 2)._asdict()
     with pytest.raises(ValueError, match="terminated"):
         gae(**(arguments | {"terminated": np.full((4, 2), "no")}))
@@ -85,7 +85,7 @@ def test_gamma_and_lam_are_numbers_from_0_to_1(name):
     gae(*rollout[:5], **{name: 1})
 
 
-def test_a_lone_done_is_explained():
+def test_one_done_flag_is_rejected_with_an_explanation():
     r, v, nv, done, _, _ = random_rollout(9, 4, 2)
     calls = [
         lambda: gae(r, v, nv, done),

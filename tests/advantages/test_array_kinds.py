@@ -1,4 +1,4 @@
-"""Arrays of torch, paddle and JAX: the same numbers, given back as the same kind, and nothing imported for it."""
+"""Arrays of torch, paddle and JAX give the same numbers as NumPy, in the same kind of array, without imports."""
 
 from __future__ import annotations
 
@@ -81,12 +81,12 @@ def dtype_of(x):
 
 @pytest.mark.parametrize("invalid", [0.0, 0.3])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
-def test_every_estimator_gives_back_what_it_got(framework, dtype, invalid):
+def test_every_estimator_returns_the_kind_and_dtype_of_its_arguments(framework, dtype, invalid):
     if isinstance(framework, Jax) and dtype == "float64":
-        pytest.skip("JAX has float64 in a mode of its own")
+        pytest.skip("JAX has float64 only with jax_enable_x64")
     rollout = random_rollout(0, 20, 3, invalid=invalid)
     exponent = {"float64": 0, "float32": 0, "float16": 2**-10, "bfloat16": 2**-7}[dtype]
-    # A few bits, so that the arguments are the same numbers in every format.
+    # Numbers of few bits, which are the same in every format.
     rollout = rollout._replace(**{name: getattr(rollout, name).round(1 if dtype == "float64" else 0) for name in
                                   ("rewards", "values", "next_values")})  # fmt: skip
     for name, arguments, settings in calls(rollout):
@@ -110,7 +110,7 @@ def test_integers_are_computed_in_floating_point(framework):
     assert framework.numbers(result).tolist() == [2.0, 2.0]
 
 
-def test_mixed_with_numpy_the_rewards_decide(framework):
+def test_with_mixed_arrays_the_result_is_of_the_rewards_kind(framework):
     r, v, nv, term, trunc, _ = random_rollout(1, 10, 2)
     expected = library.gae(r, v, nv, term, trunc).advantages
     mixed = library.gae(framework.make(r), v, nv, term, framework.make(trunc)).advantages
@@ -156,7 +156,7 @@ def test_paddle_tensors_that_require_grad_are_detached():
     assert library.gae(paddle.ones([3]), values, 0.0, no, no).advantages.stop_gradient
 
 
-def test_two_frameworks_are_refused():
+def test_two_frameworks_are_rejected():
     torch, paddle = Torch(), Paddle()
     r, v, nv, term, trunc, _ = random_rollout(3, 4, 2)
     with pytest.raises(TypeError, match="values is a paddle array among torch arrays"):
@@ -165,7 +165,7 @@ def test_two_frameworks_are_refused():
         library.gae(r, paddle.make(v), torch.make(nv), term, trunc)
 
 
-def test_a_tensor_on_another_device_comes_back_there():
+def test_the_result_is_on_the_device_of_the_rewards():
     torch = Torch().torch
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")

@@ -1,4 +1,4 @@
-"""Estimators by name give what the explicit sums of `oracle` give."""
+"""Estimators selected by name equal the explicit sums of `support.oracle`."""
 
 import numpy as np
 import pytest
@@ -9,11 +9,11 @@ from support.oracle import Rollout, by_column, column_gae, column_n_step, column
 from ppocore import RolloutBuffer
 from ppocore.advantages.estimators import ESTIMATORS, estimate
 
-LONGEST = 10_000  # rewards summed, which no episode has
+LONGEST = 10_000  # more rewards than any episode has
 
 
 def expected_advantages(name, rollout, log_ratios, gamma, lam, n):
-    """Advantages and returns of an estimator, by sums over episodes."""
+    """Compute an estimator's advantages and returns as sums over episodes."""
     r, v, nv, term, trunc, valid = rollout
     if name == "vtrace":
         arguments = {"gamma": gamma, "lam": lam, "rho_clip": 1.0, "c_clip": 1.0}
@@ -49,7 +49,7 @@ def test_the_value_target_is_that_of_the_estimator_named(rollout, estimator, tar
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_the_buffer_estimates_by_name_and_takes_newer_values(name):
+def test_the_buffer_estimates_by_name_and_accepts_newer_values(name):
     rng = np.random.default_rng(4)
     buffer = RolloutBuffer(7, 3, 1)
     for part in ("rewards", "values", "next_values"):
@@ -60,9 +60,9 @@ def test_the_buffer_estimates_by_name_and_takes_newer_values(name):
         buffer.compute_advantages(
             gamma=0.9, lam=0.8, estimator=name, n=2, values=values, next_values=next_values, log_ratios=log_ratios
         )
-        given_or = [buffer.values, buffer.next_values, np.zeros((7, 3), np.float32)] if values is None else newer
-        experience = Rollout(buffer.rewards, *given_or[:2], buffer.terminated, buffer.truncated, buffer.valid)
-        expected = estimate(experience, given_or[2], estimator=name, gamma=0.9, lam=0.8, n=2)
+        used = [buffer.values, buffer.next_values, np.zeros((7, 3), np.float32)] if values is None else newer
+        rollout = Rollout(buffer.rewards, *used[:2], buffer.terminated, buffer.truncated, buffer.valid)
+        expected = estimate(rollout, used[2], estimator=name, gamma=0.9, lam=0.8, n=2)
         np.testing.assert_array_equal(buffer.advantages, expected.advantages)
         np.testing.assert_array_equal(buffer.returns, expected.returns)
         assert buffer.advantages.dtype == np.float32

@@ -1,4 +1,4 @@
-"""gae, td_residuals and successor_values: by hand, against the O(T^2) sum, and by what must not matter."""
+"""gae, td_residuals and successor_values equal results by hand and explicit sums, and have the expected invariances."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.oracle import Rollout, by_column, column_gae, random_rollout, rollouts, unit
 
-from ppocore.advantages.gae import gae, successor_values, td_residuals
+from ppocore.advantages import gae, successor_values, td_residuals
 
 T, F = True, False
 
@@ -23,7 +23,7 @@ def test_by_hand_truncated_then_terminated():
     # gamma = lam = 0.5, so gamma lam = 0.25.
     # t=3 terminated:  delta = 4 + 0     - 1 = 3               A = 3
     # t=2:             delta = 3 + 0.5*1 - 2 = 1.5             A = 1.5 + 0.25*3 = 2.25
-    # t=1 truncated:   delta = 2 + 0.5*8 - 3 = 3               A = 3        (the value 8 counts, A[2] does not)
+    # t=1 truncated:   delta = 2 + 0.5*8 - 3 = 3               A = 3        (next_values[1] counts, A[2] does not)
     # t=0:             delta = 1 + 0.5*3 - 1 = 1.5             A = 1.5 + 0.25*3 = 2.25
     advantages, returns = gae(
         np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 3.0, 2.0, 1.0]), np.array([3.0, 8.0, 1.0, 100.0]),
@@ -56,8 +56,8 @@ def test_by_hand_reset_row():
     np.testing.assert_array_equal(result.returns, [5.0, 0.0, 2.0])
 
 
-def test_exactly_the_fractions():
-    # Dyadic numbers, so that float64 makes no error either.
+def test_equals_exact_fractions():
+    # Dyadic numbers, with which float64 is exact as well.
     rng = np.random.default_rng(0)
     for _ in range(20):
         r, v, nv = rng.integers(-8, 8, (3, 6))
@@ -93,19 +93,19 @@ def test_lam_0_is_the_td_residual(rollout, gamma):
 
 @settings(max_examples=60, deadline=None)
 @given(rollouts(), st.data())
-def test_nothing_after_a_boundary_or_in_an_invalid_row_reaches_back(rollout, data):
+def test_rows_after_an_end_and_invalid_rows_change_nothing(rollout, data):
     length, columns = rollout.rewards.shape
     t, i = data.draw(st.integers(0, length - 1)), data.draw(st.integers(0, columns - 1))
     rollout.truncated[t, i] = True
     rollout.valid[t, i] = True
     before = gae(*rollout[:5], valid=rollout.valid)
-    spoilt = [a.copy() for a in rollout[:3]]
-    for array in spoilt:
+    corrupted = [a.copy() for a in rollout[:3]]
+    for array in corrupted:
         array[t + 1 :, i] = data.draw(st.sampled_from([np.nan, np.inf, -np.inf, 1e300]))
         array[~rollout.valid] = data.draw(st.sampled_from([np.nan, np.inf]))
-    spoilt[2][rollout.terminated] = np.nan
+    corrupted[2][rollout.terminated] = np.nan
     with np.errstate(all="ignore"):
-        after = gae(*spoilt, *rollout[3:5], valid=rollout.valid)
+        after = gae(*corrupted, *rollout[3:5], valid=rollout.valid)
     others = np.arange(columns) != i
     for old, new in zip(before, after, strict=True):
         np.testing.assert_allclose(new[: t + 1, i], old[: t + 1, i], rtol=1e-12, atol=1e-12)
@@ -115,7 +115,7 @@ def test_nothing_after_a_boundary_or_in_an_invalid_row_reaches_back(rollout, dat
 
 @settings(max_examples=60, deadline=None)
 @given(rollouts())
-def test_invalid_rows_are_as_if_deleted(rollout):
+def test_invalid_rows_count_as_deleted(rollout):
     whole = gae(*rollout[:5], valid=rollout.valid)
     for i, kept in enumerate(rollout.valid.T):
         alone = gae(*[a[kept, i] for a in rollout[:5]])
@@ -125,15 +125,15 @@ def test_invalid_rows_are_as_if_deleted(rollout):
 
 @settings(max_examples=40, deadline=None)
 @given(rollouts(max_length=20), rollouts(max_length=20))
-def test_episodes_end_to_end_equal_episodes_apart(first, second):
+def test_consecutive_episodes_equal_separate_episodes(first, second):
     columns = min(first.rewards.shape[1], second.rewards.shape[1])
     first, second = (Rollout(*[a[:, :columns] for a in rollout]) for rollout in (first, second))
     first.valid[-1] = True
     first.truncated[-1] = True
     joined = [np.concatenate(pair) for pair in zip(first, second, strict=True)]
     together = gae(*joined[:5], valid=joined[5]).advantages
-    apart = [gae(*rollout[:5], valid=rollout.valid).advantages for rollout in (first, second)]
-    np.testing.assert_allclose(together, np.concatenate(apart), rtol=1e-12, atol=1e-12)
+    separate = [gae(*rollout[:5], valid=rollout.valid).advantages for rollout in (first, second)]
+    np.testing.assert_allclose(together, np.concatenate(separate), rtol=1e-12, atol=1e-12)
 
 
 @settings(max_examples=40, deadline=None)
@@ -162,15 +162,15 @@ def test_environments_are_independent(rollout, random):
 
 @settings(max_examples=40, deadline=None)
 @given(rollouts(invalid=False), unit, unit, st.data())
-def test_in_chunks_with_the_carry_equals_the_whole(rollout, gamma, lam, data):
-    # A chunk's last reward, plus gamma lam A of the row after it where that row belongs to the same episode.
+def test_two_chunks_with_a_carry_equal_the_whole(rollout, gamma, lam, data):
+    # The carry, gamma lam A of the next row if that is of the same episode, is added to the first chunk's last reward.
     cut = data.draw(st.integers(0, len(rollout.rewards) - 1))
     whole = gae(*rollout[:5], gamma=gamma, lam=lam).advantages
     late = gae(*[a[cut + 1 :] for a in rollout[:5]], gamma=gamma, lam=lam).advantages
     early = [a[: cut + 1].copy() for a in rollout[:5]]
     if len(late):
-        going_on = ~(early[3][-1] | early[4][-1])
-        early[0][-1] += gamma * lam * going_on * late[0]
+        continues = ~(early[3][-1] | early[4][-1])
+        early[0][-1] += gamma * lam * continues * late[0]
     chunks = np.concatenate([gae(*early, gamma=gamma, lam=lam).advantages, late])
     np.testing.assert_allclose(chunks, whole, rtol=1e-11, atol=1e-11)
 
@@ -179,7 +179,7 @@ def test_in_chunks_with_the_carry_equals_the_whole(rollout, gamma, lam, data):
     ("shape", "ends"), [((1, 1), 0.5), ((1, 5), 0.5), ((300, 1), 0.05), ((200, 8), 0.1), ((40, 320), 0.1)]
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int32, np.bool_])
-def test_every_number_format_stays_close_to_float64(shape, ends, dtype):
+def test_every_number_format_is_computed_in_float64(shape, ends, dtype):
     rollout = random_rollout(0, *shape, ends=ends)
     rounded = [a.astype(dtype) for a in rollout[:3]]
     exact = gae(*[a.astype(np.float64) for a in rounded], *rollout[3:5])
@@ -235,18 +235,18 @@ def test_successor_values():
         successor_values(values, np.zeros(3))
 
 
-def test_one_episode_set_in_three_autoreset_modes():
-    # Two episodes: values 1, 2, 3 with final value 10 (truncated), then 4, 5 with more to come (value 6).
+def test_all_autoreset_modes_give_the_same_advantages():
+    # Two episodes: values 1, 2, 3 with final value 10 (truncated), then 4, 5 unfinished (next value 6).
     rewards, after = [1.0, 2.0, 3.0, 4.0, 5.0], 6.0
     end = np.array([F, F, T, F, F])
     values = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
-    # SAME_STEP and DISABLED: the final observation's value comes beside the rollout.
+    # SAME_STEP and DISABLED: the final observation's value is stored beside the rollout.
     final = np.array([np.nan, np.nan, 10.0, np.nan, np.nan])
-    apart = gae(rewards, values, successor_values(values, after, final, end), np.zeros(5, bool), end)
-    # NEXT_STEP: the final observation is shown in a row of its own, which is no step.
+    same_step = gae(rewards, values, successor_values(values, after, final, end), np.zeros(5, bool), end)
+    # NEXT_STEP: the final observation has a row of its own, which is not a step.
     valid = np.array([T, T, T, F, T, T])
-    shown = np.array([1.0, 2.0, 3.0, 10.0, 4.0, 5.0])
-    reset = gae([1.0, 2.0, 3.0, 0.0, 4.0, 5.0], shown, successor_values(shown, after), np.zeros(6, bool),
-                np.array([F, F, T, F, F, F]), valid=valid)  # fmt: skip
-    np.testing.assert_allclose(reset.advantages[valid], apart.advantages, rtol=1e-14)
-    np.testing.assert_allclose(reset.returns[valid], apart.returns, rtol=1e-14)
+    values = np.array([1.0, 2.0, 3.0, 10.0, 4.0, 5.0])
+    next_step = gae([1.0, 2.0, 3.0, 0.0, 4.0, 5.0], values, successor_values(values, after), np.zeros(6, bool),
+                    np.array([F, F, T, F, F, F]), valid=valid)  # fmt: skip
+    np.testing.assert_allclose(next_step.advantages[valid], same_step.advantages, rtol=1e-14)
+    np.testing.assert_allclose(next_step.returns[valid], same_step.returns, rtol=1e-14)

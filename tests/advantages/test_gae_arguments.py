@@ -1,4 +1,4 @@
-"""Every wrong argument of the array functions is called by its name, and every form of an argument means the same."""
+"""Errors of the array functions name the wrong argument, and every form of an argument gives the same result."""
 
 import numpy as np
 import pytest
@@ -37,25 +37,25 @@ def call(function, **changes):
 
 
 @pytest.mark.parametrize(("function", "name"), EVERY, ids=IDS)
-def test_what_cannot_be_read_is_called_by_its_name(function, name):
+def test_an_unreadable_argument_is_named(function, name):
     bad = np.full(FUNCTIONS[function][0][name].shape, "text")
     with pytest.raises((TypeError, ValueError), match=rf"^{name} "):
         call(function, **{name: bad})
 
 
 FIRST = {gae: "rewards", td_residuals: "rewards", successor_values: "values"}
-"""The argument whose shape the others are held against."""
+"""The argument whose shape the others must have."""
 
 
 @pytest.mark.parametrize(("function", "name"), [(f, name) for f, name in EVERY if name != FIRST[f]])
-def test_another_shape_is_called_by_its_name(function, name):
+def test_an_argument_of_another_shape_is_named(function, name):
     with pytest.raises(ValueError, match=rf"^{name} has shape \(3, 3\)"):
         call(function, **{name: np.zeros((3, 3))})
 
 
 @pytest.mark.parametrize(("function", "name"), [(gae, "gamma"), (gae, "lam"), (td_residuals, "gamma")])
 @pytest.mark.parametrize("bad", [-0.1, 1.1, "half"])
-def test_a_discount_out_of_range_is_called_by_its_name(function, name, bad):
+def test_a_discount_out_of_range_is_named(function, name, bad):
     with pytest.raises((TypeError, ValueError), match=rf"^{name} must "):
         call(function, **{name: bad})
 
@@ -63,14 +63,14 @@ def test_a_discount_out_of_range_is_called_by_its_name(function, name, bad):
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_time_may_be_the_second_axis(function):
     arrays, numbers = FUNCTIONS[function]
-    turned = {name: array.T if array.ndim == 2 else array for name, array in arrays.items()}
-    straight, found = call(function), function(**turned, **numbers, time_axis=1)
-    pairs = zip(straight, found, strict=True) if isinstance(straight, tuple) else [(straight, found)]
+    transposed = {name: array.T if array.ndim == 2 else array for name, array in arrays.items()}
+    expected, found = call(function), function(**transposed, **numbers, time_axis=1)
+    pairs = zip(expected, found, strict=True) if isinstance(expected, tuple) else [(expected, found)]
     for expected, actual in pairs:
         assert np.array_equal(actual.T, expected)
 
 
-def test_time_is_the_first_axis_unless_told():
+def test_time_is_the_first_axis_by_default():
     square = {name: array[:N] for name, array in FUNCTIONS[td_residuals][0].items()}
     assert np.array_equal(td_residuals(**square, gamma=0.9), td_residuals(**square, gamma=0.9, time_axis=0))
     assert not np.array_equal(
@@ -80,11 +80,11 @@ def test_time_is_the_first_axis_unless_told():
 
 @pytest.mark.parametrize("function", [gae, td_residuals])
 def test_one_number_stands_for_all_next_values(function):
-    one, all_alike = call(function, next_values=0.75), call(function, next_values=np.full((T, N), 0.75))
-    assert np.array_equal(np.asarray(one), np.asarray(all_alike))
+    scalar, array = call(function, next_values=0.75), call(function, next_values=np.full((T, N), 0.75))
+    assert np.array_equal(np.asarray(scalar), np.asarray(array))
 
 
-def test_float32_in_float32_out_and_the_residual_is_rounded_once():
+def test_float32_arguments_give_float32_results_that_are_rounded_once():
     narrow = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in ARGUMENTS.items()}
     for found in gae(**narrow, gamma=0.9, lam=0.8):
         assert found.dtype == np.float32

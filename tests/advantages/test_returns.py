@@ -1,4 +1,4 @@
-"""Discounted, n-step and lambda returns: by hand, against their definitions, and the mistakes that are known."""
+"""Discounted, n-step and lambda returns equal results by hand and their definitions; known mistakes are detected."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.oracle import by_column, column_gae, column_lambda, column_n_step, random_rollout, rollouts, unit
 
-from ppocore.advantages.gae import discounted_returns, gae, lambda_returns, n_step_returns
+from ppocore.advantages import discounted_returns, gae, lambda_returns, n_step_returns
 
 T, F = True, False
 ALL = [discounted_returns, lambda_returns, n_step_returns]
@@ -23,7 +23,7 @@ def close(actual, expected):
 
 def test_discounted_by_hand():
     # gamma = 0.5.  t=4, the last: 5 + 0.5*20 = 15;  t=3: 4 + 0.5*15 = 11.5;  t=2 terminated: 3
-    # t=1 truncated: 2 + 0.5*10 = 7;  t=0: 1 + 0.5*7 = 4.5.   next_values elsewhere is not read.
+    # t=1 truncated: 2 + 0.5*10 = 7;  t=0: 1 + 0.5*7 = 4.5.   Other next_values are not read.
     nan = np.nan
     returns = discounted_returns([1.0, 2.0, 3.0, 4.0, 5.0], [nan, 10.0, nan, nan, 20.0],
                                  [F, F, T, F, F], [F, T, F, F, F], gamma=0.5)  # fmt: skip
@@ -56,7 +56,7 @@ def test_lambda_by_hand():
     np.testing.assert_array_equal(returns, [3.8125, 5.25, 5.0])
 
 
-def test_exactly_the_fractions():
+def test_equals_exact_fractions():
     rng = np.random.default_rng(0)
     for _ in range(10):
         r, nv = rng.integers(-8, 8, (2, 6))
@@ -87,7 +87,7 @@ def test_lambda_equals_its_definition(rollout, gamma, lam):
 
 @settings(max_examples=60, deadline=None)
 @given(rollouts(), unit)
-def test_how_they_reduce_to_one_another(rollout, gamma):
+def test_special_cases_equal_one_another(rollout, gamma):
     arguments, valid = rollout.without("values")[:4], rollout.valid
     whole = discounted_returns(*arguments, gamma=gamma, valid=valid)
     close(whole, by_column(column_n_step, *arguments, valid, gamma=gamma, n=10**6))
@@ -101,7 +101,7 @@ def test_how_they_reduce_to_one_another(rollout, gamma):
 @settings(max_examples=60, deadline=None)
 @given(rollouts(), unit, unit)
 def test_gae_returns_are_lambda_returns_where_values_agree(rollout, gamma, lam):
-    # lam = 1 among them: the advantage is the bootstrapped Monte Carlo return minus V.
+    # With lam = 1 the advantage is the bootstrapped Monte Carlo return minus V.
     r, v, nv, term, trunc, valid = rollout
     following = nv.copy()
     for i, rows in enumerate(valid.T):
@@ -114,18 +114,18 @@ def test_gae_returns_are_lambda_returns_where_values_agree(rollout, gamma, lam):
 
 @settings(max_examples=40, deadline=None)
 @given(rollouts(), st.sampled_from(ALL), st.sampled_from([np.nan, np.inf]), st.data())
-def test_nothing_crosses_a_boundary_or_leaves_an_invalid_row(rollout, function, bad, data):
+def test_rows_after_an_end_and_invalid_rows_change_nothing(rollout, function, bad, data):
     r, _, nv, term, trunc, valid = rollout
     t = data.draw(st.integers(0, len(r) - 1))
     trunc[t] = valid[t] = True
     clean = function(r, nv, term, trunc, gamma=0.9, valid=valid, **EXTRA[function])
-    spoilt = [r.copy(), nv.copy()]
-    for array in spoilt:
+    corrupted = [r.copy(), nv.copy()]
+    for array in corrupted:
         array[t + 1 :] = bad
         array[~valid] = bad
-    spoilt[1][term] = bad
+    corrupted[1][term] = bad
     with np.errstate(invalid="ignore"):
-        result = function(*spoilt, term, trunc, gamma=0.9, valid=valid, **EXTRA[function])
+        result = function(*corrupted, term, trunc, gamma=0.9, valid=valid, **EXTRA[function])
     close(result[: t + 1], clean[: t + 1])
     assert (result[~valid] == 0).all()
 
@@ -149,7 +149,7 @@ def test_formats_layouts_and_empty(function):
 
 
 @pytest.mark.parametrize("function", ALL)
-def test_what_is_refused(function):
+def test_wrong_arguments_are_rejected(function):
     r, _, nv, term, trunc, _ = random_rollout(2, 10, 2)
     more = EXTRA[function]
     with pytest.raises(TypeError, match="terminated and truncated are both needed"):
@@ -170,9 +170,9 @@ def test_n_is_a_positive_integer(n, error):
         n_step_returns([1.0], 0.0, [F], [F], gamma=0.9, n=n)
 
 
-def test_actors_do_not_run_together():
-    # BrianPulfer's PPO-Jax reported an average "reward" of 90.33 for 8 actors of 128 steps: its sum ran backwards
-    # through all 1024 rows. One actor that is paid 1 at each of 128 steps can average no more than
+def test_returns_do_not_leak_between_actors():
+    # BrianPulfer's PPO-Jax reported an average "reward" of 90.33 for 8 actors of 128 steps, because its sum went
+    # through all 1024 rows. With a reward of 1 in each of 128 steps the average return of an actor is at most
     # (1/128) sum over k = 1..128 of (1 - 0.99^k) / 0.01 = 44.02.
     rewards, no = np.ones((128, 8)), np.zeros((128, 8), bool)
     most = np.mean([(1 - 0.99**k) / 0.01 for k in range(1, 129)])
@@ -186,7 +186,7 @@ def test_actors_do_not_run_together():
     assert round(np.mean(leaked), 2) == 90.33
 
 
-# Known mistakes, each the reference column by column with one thing wrong.
+# Known mistakes, each made in a copy of the oracle.
 
 
 def with_one_mistake(mistake):
@@ -215,9 +215,9 @@ def with_one_mistake(mistake):
             term = term & ~trunc
         if mistake == "reset row kept":
             valid[:] = True
-        if mistake == "rewards written to":
+        if mistake == "rewards changed in place":
             rewards += np.where(truncated, 1, 0).astype(rewards.dtype)
-        if mistake == "environments run together":
+        if mistake == "environments joined":
             flat = [a.T.reshape(-1, 1) for a in (r, v, nv, term, trunc, valid)]
             return by_column(column_gae, *flat, gamma=gamma, lam=lam).reshape(r.shape[::-1]).T
         if mistake == "recursion not cut at truncation":
@@ -232,7 +232,7 @@ def with_one_mistake(mistake):
 
 
 def is_right(function):
-    """Whether `function` passes the checks that `gae` passes, on a handful of rollouts."""
+    """Tell whether a function equals the oracle and keeps its arguments unchanged, on a few rollouts."""
     for seed in range(12):
         r, v, nv, term, trunc, valid = random_rollout(seed, 12, 3, ends=0.2, invalid=0.2 * (seed % 2))
         r = r.round().astype(int) if seed % 3 == 0 else r
@@ -244,7 +244,7 @@ def is_right(function):
     return True
 
 
-def test_the_checks_pass_what_is_right():
+def test_right_functions_pass():
     assert is_right(with_one_mistake("none"))
     assert is_right(lambda *arrays, **settings: gae(*arrays, **settings).advantages)
 
@@ -254,11 +254,11 @@ def test_the_checks_pass_what_is_right():
     [
         "truncation as termination", "termination ignored", "recursion not cut at truncation",
         "value of this state at truncation", "value after the reset", "done one step late", "done one step early",
-        "last reward dropped", "environments run together", "no bootstrap after the last row",
-        "gamma and lambda swapped", "lambda on delta", "integer rewards truncate", "rewards written to",
+        "last reward dropped", "environments joined", "no bootstrap after the last row",
+        "gamma and lambda swapped", "lambda on delta", "integer rewards truncate", "rewards changed in place",
         "both flags bootstrap", "reset row kept",
     ],
 )  # fmt: skip
-def test_the_checks_see_every_known_mistake(mistake):
-    # gamma lam is symmetric, so a swap shows in delta alone.
+def test_every_known_mistake_is_detected(mistake):
+    # gamma * lam is symmetric, so a swap changes only delta.
     assert not is_right(with_one_mistake(mistake))

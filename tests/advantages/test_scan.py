@@ -1,4 +1,4 @@
-"""The kernel y[t] = x[t] + c[t] * y[t+1] against a loop, in every shape that picks another path through it."""
+"""`reverse_scan` equals a loop for shapes that take every path through it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_known_sums():
     np.testing.assert_array_equal(reverse_scan(x, 0.5, carry=np.array([8.0])), [[4.0], [6.0], [8.0]])
 
 
-def test_a_zero_in_c_is_a_boundary_by_itself():
+def test_a_zero_in_c_is_a_cut():
     c = np.array([[0.5], [0.0], [0.5]])
     x = np.array([[1.0], [2.0], [np.nan]])
     np.testing.assert_array_equal(reverse_scan(x, c), [[2.0], [2.0], [np.nan]])
@@ -69,7 +69,7 @@ def test_a_zero_in_c_is_a_boundary_by_itself():
 @pytest.mark.parametrize("shape", [(5, 1), (40, 1), (400, 1), (10, 4), (200, 4), (40, 400)])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("as_array", [False, True])
-def test_nothing_crosses_a_boundary(shape, bad, as_array):
+def test_nothing_crosses_a_cut(shape, bad, as_array):
     rng = np.random.default_rng(2)
     x = rng.normal(size=shape)
     boundary = shape[0] // 2
@@ -85,14 +85,14 @@ def test_nothing_crosses_a_boundary(shape, bad, as_array):
     np.testing.assert_allclose(y[:, 1:], clean[:, 1:], atol=1e-12)
 
 
-def test_a_result_that_is_finite_in_order_does_not_overflow_in_blocks():
-    # Products of 64 and more c = 1e9 overflow, but every one of them would multiply an exact 0.
+def test_a_finite_result_does_not_overflow_in_blocks():
+    # Products of 64 or more factors c = 1e9 overflow, but each of them would multiply an exact 0.
     x = np.zeros((400, 1))
     x[0] = 1.0
     np.testing.assert_array_equal(reverse_scan(x, np.full(x.shape, 1e9)), x)
 
 
-def test_writes_where_it_is_told_and_nowhere_else():
+def test_only_out_is_written_to():
     x = np.ones((100, 2))
     out = np.full((102, 2), 7.0)
     cut, carry = np.zeros((100, 2), bool), np.full(2, 3.0)

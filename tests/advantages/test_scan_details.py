@@ -1,4 +1,4 @@
-"""The kernel where its memory and its blocks could show: factors of every form, long time, and overflow."""
+"""`reverse_scan` gives the same results whatever its memory and blocks: factors of every form, long time, overflow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ppocore.advantages.scan import pieces, reverse_scan
 
 
 def loop(x, c, cut, carry):
-    """The recurrence as it is written down, row by row."""
+    """Solve the recurrence row by row."""
     y, c = np.empty_like(x), np.broadcast_to(c, x.shape)
     with np.errstate(all="ignore"):
         for t in reversed(range(len(x))):
@@ -32,7 +32,7 @@ def test_each_piece_has_its_own_factors(shape):
 
 
 @pytest.mark.parametrize("shape", [(9, 2), (40, 1), (200, 1), (200, 6), (20, 310), (139_000, 1)])
-def test_one_factor_for_all_rows_is_the_same_to_the_bit_as_an_array_of_it(shape):
+def test_one_factor_gives_the_bits_of_an_array_of_it(shape):
     rng = np.random.default_rng(1)
     x, cut = rng.normal(size=shape), rng.random(shape) < 0.1
     np.testing.assert_array_equal(reverse_scan(x, 0.94, cut=cut), reverse_scan(x, np.full(shape, 0.94), cut=cut))
@@ -40,7 +40,7 @@ def test_one_factor_for_all_rows_is_the_same_to_the_bit_as_an_array_of_it(shape)
 
 @pytest.mark.parametrize("shape", [(9, 2), (40, 1), (200, 1), (200, 6), (20, 310)])
 @pytest.mark.parametrize("factor", [np.inf, -np.inf, np.nan])
-def test_at_a_cut_no_factor_counts_not_even_an_infinite_one(shape, factor):
+def test_factors_at_cuts_do_not_count_even_if_not_finite(shape, factor):
     x = np.random.default_rng(2).normal(size=shape)
     cut = np.ones(shape, bool)
     np.testing.assert_array_equal(reverse_scan(x, factor, cut=cut), x)
@@ -48,13 +48,13 @@ def test_at_a_cut_no_factor_counts_not_even_an_infinite_one(shape, factor):
 
 
 @pytest.mark.parametrize("shape", [(9, 2), (40, 1), (200, 1), (200, 6), (20, 310)])
-def test_products_that_overflow_are_not_warned_of(shape):
+def test_overflowing_products_give_no_warning(shape):
     zeros, large = np.zeros(shape), np.full(shape, 1e200)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.testing.assert_array_equal(reverse_scan(zeros, large), zeros)
         np.testing.assert_array_equal(reverse_scan(zeros, 1e200), zeros)
-        # 1, 1 + 1e200, and from the third row from below on it is infinite, as the recurrence itself is.
+        # From the last row up: 1, 1 + 1e200, and then infinity, as in the recurrence itself.
         grown = reverse_scan(np.ones(shape), large)
     assert (grown[-1] == 1.0).all()
     assert (grown[-2] == 1e200).all()
@@ -62,10 +62,10 @@ def test_products_that_overflow_are_not_warned_of(shape):
 
 
 @pytest.mark.parametrize("shape", [(9, 2), (40, 1), (200, 1), (200, 6), (20, 310)])
-def test_the_input_may_be_written_over(shape):
+def test_out_may_be_the_input(shape):
     rng = np.random.default_rng(3)
     x, cut = rng.normal(size=shape), rng.random(shape) < 0.1
-    x[-1] = np.inf  # which makes the scan in blocks fall back on the rows, when `x` is gone already
+    x[-1] = np.inf  # makes the scan in blocks fall back to the rows after it has overwritten `x`
     x[0] = 1e300
     expected = reverse_scan(x.copy(), 0.9, cut=cut)
     assert reverse_scan(x, 0.9, cut=cut, out=x) is x

@@ -1,28 +1,28 @@
-"""Which way each shape is scanned, how memory is shared out, and that nothing is warned of."""
+"""`reverse_scan` takes the expected path for each shape, reuses its memory and gives no warnings."""
 
 import warnings
 
 import numpy as np
 import pytest
 
-from ppocore.advantages import scan as recurrence
+from ppocore.advantages import scan
 from ppocore.advantages.scan import pieces, reverse_scan, workspace
 
 PIECE = 138_600
 
 
-def ways(rows, columns, monkeypatch):
-    """The inner functions that a scan of this shape goes through, in order, with the sizes they were given."""
-    taken = []
+def calls_of(rows, columns, monkeypatch):
+    """Return the inner functions that a scan of this shape calls, in order, with the shapes of their arguments."""
+    calls = []
     for name in ("_scan_rows", "_scan_column", "_block_length"):
-        original = getattr(recurrence, name)
+        original = getattr(scan, name)
 
         def recording(*arguments, name=name, original=original):
             first = arguments[0]
-            taken.append((name, *(first.shape if isinstance(first, np.ndarray) else arguments)))
+            calls.append((name, *(first.shape if isinstance(first, np.ndarray) else arguments)))
             return original(*arguments)
 
-        monkeypatch.setattr(recurrence, name, recording)
+        monkeypatch.setattr(scan, name, recording)
     rng = np.random.default_rng(rows)
     x, c = rng.normal(size=(rows, columns)), rng.uniform(0.1, 0.9, (rows, columns))
     expected = np.zeros((rows, columns))
@@ -30,7 +30,7 @@ def ways(rows, columns, monkeypatch):
     for t in range(rows - 1, -1, -1):
         carry = expected[t] = x[t] + c[t] * carry
     np.testing.assert_allclose(reverse_scan(x, c), expected, rtol=1e-12)
-    return taken
+    return calls
 
 
 @pytest.mark.parametrize(
@@ -48,36 +48,36 @@ def ways(rows, columns, monkeypatch):
         (100, 301, [("_scan_rows", 100, 301)]),
     ],
 )
-def test_the_way_that_a_shape_is_scanned(rows, columns, expected, monkeypatch):
-    assert ways(rows, columns, monkeypatch)[:1] == expected
+def test_the_first_call_depends_on_the_shape(rows, columns, expected, monkeypatch):
+    assert calls_of(rows, columns, monkeypatch)[:1] == expected
 
 
-def test_what_is_left_over_and_the_heads_are_scanned_in_their_turn(monkeypatch):
-    # 49 = 12 * 4 + 1: the last row alone, then twelve heads of blocks; both are short columns.
-    assert ways(49, 1, monkeypatch) == [("_block_length", 49, 1), ("_scan_column", 1, 1), ("_scan_column", 12, 1)]
+def test_the_remaining_rows_and_the_block_heads_are_scanned_in_turn(monkeypatch):
+    # 49 = 12 * 4 + 1: the last row alone, then the first rows of twelve blocks; both are short columns.
+    assert calls_of(49, 1, monkeypatch) == [("_block_length", 49, 1), ("_scan_column", 1, 1), ("_scan_column", 12, 1)]
 
 
-def test_fewer_than_16_heads_of_several_columns_are_not_folded_again(monkeypatch):
-    assert ways(60, 2, monkeypatch) == [("_block_length", 60, 2)]  # 15 blocks of 4
-    assert ways(64, 2, monkeypatch) == [("_block_length", 64, 2), ("_block_length", 16, 2)]
+def test_fewer_than_16_block_heads_of_several_columns_are_not_divided_again(monkeypatch):
+    assert calls_of(60, 2, monkeypatch) == [("_block_length", 60, 2)]  # 15 blocks of 4
+    assert calls_of(64, 2, monkeypatch) == [("_block_length", 64, 2), ("_block_length", 16, 2)]
 
 
 def test_finite_results_are_not_scanned_again(monkeypatch):
-    assert "_scan_rows" not in {name for name, *_ in ways(500, 7, monkeypatch)}
+    assert "_scan_rows" not in {name for name, *_ in calls_of(500, 7, monkeypatch)}
 
 
 @pytest.mark.parametrize(("columns", "fraction"), [(1, 0.16), (2, 0.4), (50, 0.4)])
-def test_a_block_is_about_the_root_of_the_time_and_leaves_few_rows_over(columns, fraction):
+def test_block_lengths_are_of_the_order_of_the_square_root_and_leave_few_rows(columns, fraction):
     for rows in [*range(16, 400), 1009, 4096, 9973, 10_000, 99_991]:
         shortest = 4
         while shortest + 1 <= fraction * rows**0.5 + 1e-12:
             shortest += 1
-        best, least = None, rows
+        best, fewest = None, rows
         for length in range(shortest, shortest + shortest // 2 + 1):
-            over = rows - length * (rows // length)
-            if over < least:
-                best, least = length, over
-        assert recurrence._block_length(rows, columns) == best, rows
+            remaining = rows - length * (rows // length)
+            if remaining < fewest:
+                best, fewest = length, remaining
+        assert scan._block_length(rows, columns) == best, rows
 
 
 class TestPieces:
@@ -93,12 +93,12 @@ class TestPieces:
             (0, 3, []),
         ],
     )
-    def test_they_fit_the_cache_and_the_last_comes_first(self, rows, columns, expected):
+    def test_they_fit_in_the_cache_and_the_last_is_first(self, rows, columns, expected):
         assert [(piece.start, piece.stop) for piece in pieces(rows, columns)] == expected
 
 
 class TestMemory:
-    def test_it_is_the_same_for_every_call_that_fits(self):
+    def test_it_is_reused_by_every_call_that_fits(self):
         first = workspace("test", 2, 10)
         assert first.shape == (2, 10)
         for arrays, size in ((2, 10), (1, 20), (2, 3)):
@@ -109,13 +109,13 @@ class TestMemory:
     def test_each_name_has_its_own(self):
         assert not np.shares_memory(workspace("one", 1, 10), workspace("other", 1, 10))
 
-    def test_what_is_larger_than_a_piece_is_not_held_on_to(self):
+    def test_memory_larger_than_a_piece_is_not_kept(self):
         assert np.shares_memory(workspace("large", 1, PIECE), workspace("large", 1, PIECE))
         assert workspace("larger", 2, PIECE + 1).shape == (2, PIECE + 1)
         assert not np.shares_memory(workspace("larger", 1, PIECE + 1), workspace("larger", 1, PIECE + 1))
 
 
-def test_nothing_is_warned_of_where_the_recurrence_itself_is_finite():
+def test_there_is_no_warning_where_the_recurrence_is_finite():
     x = np.zeros((200, 3))
     x[::50] = 1e300
     growing = np.where(np.arange(200)[:, None] % 50 == 49, 0.0, np.full((200, 3), 1e10))  # products of c overflow

@@ -1,4 +1,4 @@
-"""V-trace against equation 1 of the paper, by hand, and against GAE on policy."""
+"""V-trace equals results by hand, equation 1 of the paper, and GAE on policy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.oracle import by_column, column_vtrace, random_rollout, rollouts, unit
 
-from ppocore.advantages.gae import gae, vtrace
+from ppocore.advantages import gae, vtrace
 
 T, F = True, False
 clips = st.sampled_from([0.5, 1.0, 3.0, np.inf])
@@ -33,7 +33,7 @@ def test_by_hand():
 
 
 def test_by_hand_where_rows_end():
-    # t=0 truncated, successor worth 8: delta = 1 + 0.5*8 - 1 = 4, vs = 5, adv = 4; nothing comes back from t=1.
+    # t=0 truncated, next value 8: delta = 1 + 0.5*8 - 1 = 4, vs = 5, adv = 4; t=1 does not count.
     # t=1 terminated: delta = 2 - 3 = -1, vs = 2, adv = -1.
     result = vtrace([1.0, 2.0], [1.0, 3.0], [8.0, np.nan], [F, T], [T, T], [0.0, 0.0], gamma=0.5)
     np.testing.assert_array_equal(result.vs, [5.0, 2.0])
@@ -78,17 +78,17 @@ def test_a_huge_ratio_is_clipped_before_it_overflows():
 
 @settings(max_examples=40, deadline=None)
 @given(rollouts(), st.sampled_from([np.nan, np.inf]), st.data())
-def test_nothing_crosses_a_boundary_or_leaves_an_invalid_row(rollout, bad, data):
+def test_rows_after_an_end_and_invalid_rows_change_nothing(rollout, bad, data):
     t = data.draw(st.integers(0, len(rollout.rewards) - 1))
     rollout.truncated[t] = rollout.valid[t] = True
     log_ratios = ratios(rollout)
     clean = vtrace(*rollout[:5], log_ratios, gamma=0.9, valid=rollout.valid)
-    spoilt = [a.copy() for a in (*rollout[:3], log_ratios)]
-    for array in spoilt:
+    corrupted = [a.copy() for a in (*rollout[:3], log_ratios)]
+    for array in corrupted:
         array[t + 1 :] = array[~rollout.valid] = bad
-    spoilt[2][rollout.terminated] = bad
+    corrupted[2][rollout.terminated] = bad
     with np.errstate(invalid="ignore"):
-        result = vtrace(*spoilt[:3], *rollout[3:5], spoilt[3], gamma=0.9, valid=rollout.valid)
+        result = vtrace(*corrupted[:3], *rollout[3:5], corrupted[3], gamma=0.9, valid=rollout.valid)
     for part, wanted in zip(result, clean, strict=True):
         close(part[: t + 1], wanted[: t + 1])
         assert (part[~rollout.valid] == 0).all()
@@ -109,7 +109,7 @@ def test_formats_layouts_and_empty():
     assert vtrace(nothing, nothing, nothing, none, none, nothing, gamma=0.9).vs.shape == (0, 2)
 
 
-def test_what_is_refused():
+def test_wrong_arguments_are_rejected():
     rollout = random_rollout(3, 10, 2)
     log_ratios = ratios(rollout)
     with pytest.raises(TypeError, match="terminated and truncated are both needed"):

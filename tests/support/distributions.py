@@ -1,4 +1,4 @@
-"""Distributions of every kind, drawing from them, and the slopes of what they say."""
+"""Helpers for tests of distributions: samples, numerical derivatives, and comparisons with torch."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ FALSE_ALARM = 1e-6
 
 
 def drawn(distribution, parameters, count, seed):
-    """``count`` actions from one row of parameters, drawn 8 environments at a time as a rollout does."""
+    """Draw ``count`` actions from one row of parameters, 8 environments at a time as in a rollout."""
     noise = distribution.noise(np.random.default_rng(seed), (count // 8, 8))
     out = np.empty((count // 8, 8, *distribution.action_shape), distribution.action_dtype)
     rows = np.broadcast_to(np.asarray(parameters, np.float64), (8, distribution.parameter_size))
@@ -19,14 +19,14 @@ def drawn(distribution, parameters, count, seed):
 
 
 def some_actions(distribution, parameters, rng):
-    """One action for each row of parameters."""
+    """Draw one action for each row of parameters."""
     actions = np.empty((len(parameters), *distribution.action_shape), distribution.action_dtype)
     distribution.sample(parameters, distribution.noise(rng, (len(parameters),)), actions)
     return actions.astype(np.float64) if actions.dtype.kind == "f" else actions
 
 
 def slopes(function, parameters, step=1e-5):
-    """The derivative of each row's number by each of its parameters, by central differences."""
+    """Compute the derivatives of each row's result by its parameters, by central differences."""
     found = np.empty_like(parameters)
     for j in range(parameters.shape[1]):
         ends = []
@@ -39,7 +39,7 @@ def slopes(function, parameters, step=1e-5):
 
 
 def example(kind, size, seed, scale=1.5, rows=6, masked=False):
-    """A specification, its distribution, parameters and masks, a generator."""
+    """Return a network, its distribution, random parameters and masks, and the generator."""
     spec, rng = spec_of(kind, size), np.random.default_rng(seed)
     distribution = spec.distribution()
     parameters = rng.normal(0.0, scale, (rows, distribution.parameter_size))
@@ -48,7 +48,7 @@ def example(kind, size, seed, scale=1.5, rows=6, masked=False):
 
 
 def check_pullbacks_by_differences(kind, size, seed, masked):
-    """Of log-probability, entropy and divergence, masks and all."""
+    """Compare the gradients of log-probability, entropy and KL divergence with central differences."""
     _, distribution, parameters, masks, rng = example(kind, size, seed, masked=masked)
     old = parameters + rng.normal(0.0, 0.5, parameters.shape)
 
@@ -72,7 +72,7 @@ def check_pullbacks_by_differences(kind, size, seed, masked):
 
 
 def check_against_torch(kind, size, seed, scale, masked):
-    """Log-probability, entropy, divergence and the gradient of all three, with torch's distributions."""
+    """Compare log-probability, entropy, KL divergence and their gradients with torch's distributions."""
     spec, distribution, parameters, masks, rng = example(kind, size, seed, scale, masked=masked)
     old = parameters + rng.normal(0.0, 0.5, parameters.shape)
     given = [x if masks is None else distribution.apply_masks(x, masks) for x in (parameters, old)]
@@ -89,5 +89,5 @@ def check_against_torch(kind, size, seed, scale, masked):
     weights = rng.normal(0.0, 1.0, (3, len(parameters)))
     sum((torch.tensor(w) * x).sum() for w, x in zip(weights, theirs, strict=True)).backward()
     gradient, expected = pullback(*weights[:2]) + kl_pullback(weights[2]), tensor.grad.numpy()
-    atol = 1e-8 if kind == "beta" else 1e-10  # torch's trigamma is good to 5e-10
+    atol = 1e-8 if kind == "beta" else 1e-10  # torch's trigamma has errors up to 5e-10
     np.testing.assert_allclose(gradient, expected, rtol=1e-8, atol=atol * max(1.0, np.abs(expected).max()))

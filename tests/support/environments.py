@@ -36,7 +36,7 @@ def vectors():
 
 
 def collect(environments, rows):
-    """The rows of a rollout, each field stacked to (T, N, ...), and the observations acted on."""
+    """Collect a rollout: return the observations acted on and the steps, each field stacked to (T, N, ...)."""
     observations, acted_on, steps = environments.reset(), [], []
     for _ in range(rows):
         acted_on.append(observations.copy())
@@ -65,10 +65,11 @@ def transitions(acted_on, steps, index):
 
 
 class Masked(gym.Env):
-    """Allows what `mask_of` gives for its observation, which is (environment, episode, step), and raises on the rest.
+    """Allows the actions of ``mask_of(observation)`` and raises an error for others.
 
-    It says so `by` its information, a method, its information in even steps, or not before step 2; `form` is what
-    becomes of a mask on the way.  In an ended episode nothing is allowed.
+    Observations are (environment, episode, step). ``by`` is where it gives its masks: ``info``, ``method``, ``even``
+    (in the info of even steps) or ``late`` (in the info from step 2 on). ``form`` converts a mask. No action is allowed
+    after the end of an episode.
     """
 
     observation_space = gym.spaces.Box(-1e6, 1e6, (3,), np.float32)
@@ -104,7 +105,7 @@ class Masked(gym.Env):
 
 
 def parts_of(space):
-    """How many choices each part of an action has."""
+    """Return the number of choices of each part of an action."""
     if isinstance(space, gym.spaces.Discrete):
         return [int(space.n)]
     if isinstance(space, gym.spaces.MultiDiscrete):
@@ -113,7 +114,7 @@ def parts_of(space):
 
 
 def mask_of(observation, space):
-    """A mask that depends on the observation, with something allowed in every part."""
+    """Draw a mask from the observation that allows a choice in every part."""
     rng, parts = np.random.default_rng(np.asarray(observation, np.int64).tolist()), []
     for n in parts_of(space):
         parts.append(rng.random(n) < 0.5)
@@ -128,7 +129,7 @@ def allows(mask, space, action):
 
 
 def allowed_actions(masks, space, rng):
-    """An action of each row's mask, drawn at random, as environments take them."""
+    """Draw an allowed action for each row of masks."""
     actions = []
     for mask in masks:
         parts = np.split(mask, np.cumsum(parts_of(space))[:-1])
@@ -149,7 +150,7 @@ def in_components(mask, sizes):
 
 
 def play(environments, steps, expected, seed=0):
-    """Plays allowed actions, comparing every mask with that of the state that is to be acted on."""
+    """Play allowed actions, compare every mask with the expected one, and count the ends of episodes."""
     space, rng = environments._vector.single_action_space, np.random.default_rng(seed)
     observations, ends = environments.reset(), 0
     for _ in range(steps):
@@ -168,7 +169,7 @@ def workers():
 
 
 class SeedEcho(gym.Env):
-    """Ends after a number of steps that the actions decide; the observation tells what seeded the episode."""
+    """Ends after a number of steps that the first action sets; its first observation depends on the episode's seed."""
 
     observation_space = gym.spaces.Box(0, 1, (1,), np.float64)
     action_space = gym.spaces.Discrete(9)
@@ -184,7 +185,7 @@ class SeedEcho(gym.Env):
 
 
 class HandedAside(VectorEnv):
-    """Resets itself within the step, as simulators on an accelerator do: `final_obs` is one array."""
+    """Resets itself within the step, as simulators on an accelerator do; ``final_obs`` is one array."""
 
     num_envs = 2
     single_observation_space = gym.spaces.Box(-1e6, 1e6, (1,), np.float32)
@@ -207,7 +208,7 @@ class Reward(float):
 
 
 class Faulty(gym.Env):
-    """Environment of 5-step episodes that does `fault` in step `at` of the second episode (0: its reset)."""
+    """Has episodes of 5 steps, and ``fault`` in step ``at`` of the second episode (0 is its reset)."""
 
     observation_space = gym.spaces.Box(-np.inf, np.inf, (2, 2), np.float32)
     action_space = gym.spaces.Box(-1, 1, (3,), np.float32)

@@ -1,4 +1,4 @@
-"""Networks, batches and plain second implementations that several test files share."""
+"""Random networks and batches, and a plain forward pass to compare with."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from ppocore.backends.numpy_backend import NumpyBackend
 from ppocore.networks import NetworkSpec
 
 SEEDS = st.integers(0, 2**32 - 1)
-# How far a sample's log-probability has moved: not at all, inside the clip range, outside it, beyond the clamp.
+# Changes of log-probabilities: none, inside the clip range, outside it, and beyond the clamp.
 MOVES = (0.0, 0.0, 0.03, -0.03, 0.3, -0.3, 1.0, -1.0, 19.5, -19.5, 21.0, -25.0, 300.0, -300.0)
 ADVANTAGES = (0.0, 1.0, 1.0, -1.0, 0.5, -2.5)
 
@@ -19,7 +19,7 @@ KINDS = ("categorical", "gaussian", "multi_categorical", "bernoulli", "squashed_
 
 
 class Problem(NamedTuple):
-    """A network, its weights, and a loss to compute with them."""
+    """Holds a network, its weights, a minibatch and a loss."""
 
     spec: NetworkSpec
     weights: dict[str, np.ndarray]
@@ -37,7 +37,7 @@ def loaded_backend(spec, weights, precision="exact", **settings):
 
 
 def random_weights(spec, rng, scale=0.6):
-    """Weights, biases included, that are multiples of 2**-10: a step of 2**-18 changes them exactly."""
+    """Draw weights and biases that are multiples of 2**-10, so that a change of 2**-18 is exact."""
     return {
         name: (np.round(rng.normal(0.0, scale, shape) * 1024.0) / 1024.0).astype(np.float32)
         for name, shape in spec.shapes().items()
@@ -45,7 +45,7 @@ def random_weights(spec, rng, scale=0.6):
 
 
 def plain_forward(spec, weights, observations):
-    """Distribution parameters and values, one observation at a time."""
+    """Compute distribution parameters and values, one observation at a time."""
     weights = {name: array.astype(np.float64) for name, array in weights.items()}
 
     def layer(name, x):
@@ -67,18 +67,18 @@ def plain_forward(spec, weights, observations):
 
 
 def random_masks(spec, rng, size):
-    """At least one flag of each component; a third of the rows have no other."""
+    """Draw masks that allow at least one choice of each component, and in a third of the rows no other."""
     components = {"bernoulli": (2,) * spec.action_size, "multi_categorical": spec.choices}
-    flags, one_alone = [], rng.random((size, 1)) < 1 / 3
+    flags, only_one = [], rng.random((size, 1)) < 1 / 3
     for n in components.get(spec.action_kind, (spec.action_size,)):
-        flags.append((np.arange(n) == rng.integers(n, size=(size, 1))) | (rng.random((size, n)) < 0.6) & ~one_alone)
+        flags.append((np.arange(n) == rng.integers(n, size=(size, 1))) | (rng.random((size, n)) < 0.6) & ~only_one)
     return np.concatenate(flags, axis=1)
 
 
 def random_batch(
     spec, weights, rng, size, moves=MOVES, advantages=ADVANTAGES, dtype=np.float64, masked=False, old=False
 ):
-    """Samples whose log-probabilities have moved by ``moves`` since, and values and targets of all sizes."""
+    """Draw samples whose log-probabilities have changed by ``moves``, with values and targets of all sizes."""
     backend = loaded_backend(spec, weights)
     observations = rng.normal(0.0, 1.0, (size, spec.observation_size))
     parameters, values = backend.forward(observations)
@@ -92,7 +92,7 @@ def random_batch(
     actions = actions.astype(dtype) if actions.dtype.kind == "f" else actions
     log_probs = distribution.evaluate(parameters, actions.astype(np.result_type(actions, np.int64)))[0]
     log_probs = log_probs - rng.choice(moves, size)
-    # As a rollout does, round what is stored to float32.  Half the advantages are ties, some of them zero.
+    # Rounded to float32, as in a rollout. Half of the advantages are tied, some of them at zero.
     tied = rng.random(size) < 0.5
     stored = (
         np.where(tied, rng.choice(advantages, size), rng.normal(0.0, 1.5, size)),
@@ -104,7 +104,7 @@ def random_batch(
 
 
 def spec_of(kind, size=2, hidden_sizes=(64, 64), **settings):
-    """A network whose actions are of a kind; of several choices, 3 each and then 2."""
+    """Make a network of an action kind; the components of ``multi_categorical`` have 3 and 2 choices in turn."""
     if kind == "multi_categorical":
         settings["choices"] = tuple(3 - i % 2 for i in range(size))
     return NetworkSpec(settings.pop("observation_size", 3), kind, size, hidden_sizes, **settings)
@@ -155,7 +155,7 @@ def problems(draw):
 
 
 def assert_states_equal(actual, expected):
-    """Equal names, dtypes, shapes and bits."""
+    """Assert equal names, dtypes, shapes and bits."""
     assert list(actual) == list(expected)
     for name, array in expected.items():
         assert (actual[name].dtype, actual[name].shape) == (array.dtype, array.shape), name

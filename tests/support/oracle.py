@@ -1,7 +1,7 @@
-"""What the estimators should give, written as sums over episodes, with no recursion and one environment at a time.
+"""Compute the expected results of the estimators as explicit sums over episodes, one environment at a time.
 
-Nothing here is shared with the code under test: an episode's rows are listed, and every estimate is the O(T^2) sum
-over the rows that follow within it. The numbers may be floats or `fractions.Fraction`.
+No code is shared with the library: an episode's rows are listed, and every estimate is the O(T^2) sum over the rows
+that follow in it. The numbers may be floats or ``fractions.Fraction``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Column = list[Any]
 
 
 class Rollout(NamedTuple):
-    """The arguments of `gae`, all (T, N); `valid` last."""
+    """Hold the arguments of `gae`, (T, N) each."""
 
     rewards: np.ndarray
     values: np.ndarray
@@ -37,7 +37,7 @@ def random_rollout(seed: int, length: int, columns: int, ends: float = 0.1, inva
 
 @st.composite
 def rollouts(draw: st.DrawFn, max_length: int = 40, invalid: bool = True) -> Rollout:
-    """Rollouts of every density of ends and of invalid rows; ends of both kinds at once included."""
+    """Draw rollouts with different densities of ends, also of both kinds at once, and of invalid rows."""
     return random_rollout(
         seed=draw(st.integers(0, 10**6)),
         length=draw(st.integers(1, max_length)),
@@ -53,8 +53,8 @@ unit = st.sampled_from([0.0, 0.3, 0.9, 0.99, 1.0])
 def episodes(ended: list[bool], valid: list[bool]) -> list[list[int]]:
     """Return the valid rows of each episode of one column, in order; the last one may be unfinished."""
     found: list[list[int]] = [[]]
-    for t, (end, real) in enumerate(zip(ended, valid, strict=True)):
-        if real:
+    for t, (end, is_valid) in enumerate(zip(ended, valid, strict=True)):
+        if is_valid:
             found[-1].append(t)
             if end:
                 found.append([])
@@ -62,7 +62,7 @@ def episodes(ended: list[bool], valid: list[bool]) -> list[list[int]]:
 
 
 def column_gae(r: Column, v: Column, nv: Column, term: Column, trunc: Column, valid: Column, gamma: Any, lam: Any):
-    """A[t] = sum over k of (gamma lam)^k delta[t+k], up to the end of the episode."""
+    """Compute A[t] = sum over k of (gamma lam)^k delta[t+k], up to the end of the episode."""
     advantages = [0 * gamma] * len(r)
     for rows in episodes([a or b for a, b in zip(term, trunc, strict=True)], valid):
         for i, t in enumerate(rows):
@@ -73,7 +73,7 @@ def column_gae(r: Column, v: Column, nv: Column, term: Column, trunc: Column, va
 
 
 def column_n_step(r: Column, nv: Column, term: Column, trunc: Column, valid: Column, gamma: Any, n: int):
-    """Sum of at most n rewards of the episode and the value of what follows the last of them."""
+    """Sum at most n rewards of the episode and the value after the last of them."""
     returns = [0 * gamma] * len(r)
     for rows in episodes([a or b for a, b in zip(term, trunc, strict=True)], valid):
         for i, t in enumerate(rows):
@@ -85,7 +85,7 @@ def column_n_step(r: Column, nv: Column, term: Column, trunc: Column, valid: Col
 
 
 def column_lambda(r: Column, nv: Column, term: Column, trunc: Column, valid: Column, gamma: Any, lam: Any):
-    """The definition: (1 - lam) sum of lam^(n-1) G[n], with the rest of the weight on the longest return."""
+    """Compute (1 - lam) sum of lam^(n-1) G[n], with the rest of the weight on the longest return."""
     returns = [0 * gamma] * len(r)
     n_step = [column_n_step(r, nv, term, trunc, valid, gamma, n) for n in range(1, len(r) + 1)]
     for rows in episodes([a or b for a, b in zip(term, trunc, strict=True)], valid):
@@ -100,7 +100,7 @@ def column_vtrace(
     r: Column, v: Column, nv: Column, term: Column, trunc: Column, valid: Column, log_ratio: Column,
     gamma: float, lam: float, rho_clip: float, c_clip: float,
 ):  # fmt: skip
-    """Equation 1 of Espeholt et al. 2018, and the policy gradient's advantage."""
+    """Compute equation 1 of Espeholt et al. 2018 and the advantage of its policy gradient."""
     targets, advantages = [0.0] * len(r), [0.0] * len(r)
     for rows in episodes([a or b for a, b in zip(term, trunc, strict=True)], valid):
         ratio = {t: float(np.exp(log_ratio[t])) for t in rows}
@@ -119,7 +119,7 @@ def column_vtrace(
 
 
 def by_column(column_function: Any, *arrays: Any, **parameters: Any) -> Any:
-    """Apply one of the above to every column of (T, N) arrays; invalid rows are 0 already."""
+    """Apply one of the functions above to every column of (T, N) arrays."""
     length, columns = np.shape(arrays[0])
     flagged = [np.asarray(a) for a in arrays]
     results = [

@@ -1,4 +1,4 @@
-"""Generalized advantage estimation, right each time and written in five ways that share nothing."""
+"""Five right implementations of generalized advantage estimation that share no code."""
 
 import numpy as np
 import torch
@@ -6,7 +6,7 @@ from scipy.signal import lfilter
 
 
 def loop(rewards, values, next_values, terminated, truncated, gamma, lam):
-    """Step by step from the end, multiplying by masks as most code does."""
+    """Loop from the last row, with multiplication by masks as in most code."""
     advantages = np.zeros_like(values)
     last = np.zeros(rewards.shape[1], values.dtype)
     for t in reversed(range(rewards.shape[0])):
@@ -18,11 +18,11 @@ def loop(rewards, values, next_values, terminated, truncated, gamma, lam):
     return advantages, advantages + values
 
 
-def vectorised(rewards, values, next_values, terminated, truncated, gamma, lam):
-    """One matrix of weights (gamma lam)^(s - t), cut where an end lies between t and s."""
+def vectorized(rewards, values, next_values, terminated, truncated, gamma, lam):
+    """Multiply by a matrix of weights (gamma lam)^(s - t), 0 if an end lies between t and s."""
     deltas = rewards + gamma * np.where(terminated, 0, next_values) - values
     ended = (terminated | truncated).astype(int)
-    before = np.cumsum(ended, axis=0) - ended  # ends before each row: the number of its episode
+    before = np.cumsum(ended, axis=0) - ended  # number of ends before each row, which numbers its episode
     t = np.arange(len(rewards))
     power = np.maximum(t[None, :] - t[:, None], 0)
     weights = np.where(t[None, :] >= t[:, None], (gamma * lam) ** power, 0.0)
@@ -31,7 +31,7 @@ def vectorised(rewards, values, next_values, terminated, truncated, gamma, lam):
 
 
 def scan(rewards, values, next_values, terminated, truncated, gamma, lam):
-    """By doubling: each row holds the sum of a window of 1, 2, 4, ... rows."""
+    """Double windows: each row holds the sum of a window of 1, 2, 4, ... rows."""
     window = (rewards + gamma * np.where(terminated, 0, next_values) - values).astype(np.float64)
     decay = np.where(terminated | truncated, 0.0, gamma * lam)
     width = 1
@@ -44,7 +44,7 @@ def scan(rewards, values, next_values, terminated, truncated, gamma, lam):
 
 
 def filtered(rewards, values, next_values, terminated, truncated, gamma, lam):
-    """An infinite impulse response filter over each episode, backwards."""
+    """Apply an infinite impulse response filter to each episode, backwards."""
     advantages = np.zeros(rewards.shape)
     for i in range(rewards.shape[1]):
         ends = [*(np.flatnonzero(terminated[:, i] | truncated[:, i]) + 1).tolist(), len(rewards)]
@@ -60,7 +60,7 @@ def filtered(rewards, values, next_values, terminated, truncated, gamma, lam):
 
 
 def in_torch(rewards, values, next_values, terminated, truncated, gamma, lam):
-    """The same recursion on float64 tensors."""
+    """Loop over float64 tensors from the last row."""
     rewards, values, next_values = (x.to(torch.float64) for x in (rewards, values, next_values))
     delta = rewards + gamma * next_values.masked_fill(terminated, 0.0) - values
     rows, last = [], torch.zeros(rewards.shape[1], dtype=torch.float64)
@@ -71,4 +71,4 @@ def in_torch(rewards, values, next_values, terminated, truncated, gamma, lam):
     return advantages, advantages + values
 
 
-RIGHT = [(loop, "numpy"), (vectorised, "numpy"), (scan, "numpy"), (filtered, "numpy"), (in_torch, "torch")]
+RIGHT = [(loop, "numpy"), (vectorized, "numpy"), (scan, "numpy"), (filtered, "numpy"), (in_torch, "torch")]

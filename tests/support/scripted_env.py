@@ -1,4 +1,4 @@
-"""An environment whose observations, rewards and ends are known beforehand, and what it does played by hand."""
+"""An environment whose observations, rewards and ends are known in advance, and its transitions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 Script = list[tuple[int, str]]
-"""(length, how it ends) of each episode; after the last one, the first again."""
+"""Length and end of each episode; the first follows the last."""
 
 ENDS = {"terminated": (True, False), "truncated": (False, True), "both": (True, True)}
 
@@ -23,7 +23,7 @@ class Transition(NamedTuple):
 
 
 class ScriptedEnv(gym.Env):
-    """Observations are (environment, episode, step, sum of the actions since the reset)."""
+    """Follows a script; observations are (environment, episode, step, sum of the actions since the reset)."""
 
     observation_space = gym.spaces.Box(-1e6, 1e6, (4,), np.float32)
     action_space = gym.spaces.Discrete(2)
@@ -50,12 +50,12 @@ class ScriptedEnv(gym.Env):
 
 
 def policy(observations: np.ndarray) -> np.ndarray:
-    """Actions that depend on the observations, so that one wrongly applied shows in all that follows."""
+    """Choose actions that depend on the observations, so that a wrong action changes all later ones."""
     return (observations @ np.array([1, 1, 1, 3]) % 2).astype(np.int64)
 
 
 def played_by_hand(number: int, script: Script) -> Iterator[Transition]:
-    """The transitions of one environment under `policy`, without Gymnasium's vector environments."""
+    """Yield the transitions of one environment under `policy`, without Gymnasium's vector environments."""
     env = ScriptedEnv(number, script)
     while True:
         observation, _ = env.reset()

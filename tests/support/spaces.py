@@ -1,4 +1,4 @@
-"""Small environments with every kind of action and observation, some of which say what is allowed and insist on it."""
+"""Small environments with every kind of action and observation, with or without action masks."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ OBSERVATION_SPACE = Dict(
 
 
 def counted(space, action):
-    """An action as numbers counted from 0, checked to be of the space."""
+    """Convert an action of the space to numbers counted from 0."""
     action = np.asarray(action)
     assert space.contains(action.astype(space.dtype)), action
     return np.ravel(action - getattr(space, "start", 0)).astype(np.float64)
 
 
 def flags(kind, rng):
-    """A mask of the kind's sizes with something left to do in each part, (mask_size,)."""
+    """Draw a mask (mask_size,) that allows a choice in each part."""
     if kind == "multi_binary":
         pairs = rng.random((3, 2)) < 0.7
         pairs[~pairs.any(axis=1), rng.integers(2)] = True
@@ -42,7 +42,7 @@ def flags(kind, rng):
 
 
 def allowed(kind, mask, action):
-    """Whether a mask allows an action counted from 0."""
+    """Tell whether a mask allows an action counted from 0."""
     action = action.astype(int)
     if kind == "multi_binary":
         return bool(mask.reshape(3, 2)[np.arange(3), action].all())
@@ -52,9 +52,9 @@ def allowed(kind, mask, action):
 
 
 class Numbers(gym.Env):
-    """Rewards actions that are near a number which the observation tells; episodes end in both ways.
+    """Rewards actions near a number in the observation; episodes are terminated or truncated.
 
-    ``masked`` may be "info" or "method", the ways to give masks; an action that the mask forbids raises.
+    ``masked`` is where masks are given: None, ``info`` or ``method``. A masked action raises an error.
     """
 
     observation_space = OBSERVATION_SPACE
@@ -93,6 +93,6 @@ class Numbers(gym.Env):
         if not self.masked:
             return {}
         self.mask = flags(self.kind, self.np_random)
-        if ended:  # nothing is possible in a state that is over
+        if ended:  # no action is possible after the end of an episode
             self.mask = np.zeros_like(self.mask)
         return {"action_mask": self.mask} if self.masked == "info" else {}

@@ -1,4 +1,4 @@
-"""The loss as one would write it in torch, by torch's own distributions and autograd, in float64."""
+"""A reference loss in float64 torch, with torch's distributions and autograd."""
 
 import math
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from torch.distributions.transforms import TanhTransform
 
 
 class TorchLoss(NamedTuple):
-    """Every term of the loss, and the gradient by autograd."""
+    """Holds every term of the loss and the gradients."""
 
     log_prob: np.ndarray
     ratio: np.ndarray
@@ -32,7 +32,7 @@ class TorchLoss(NamedTuple):
 
 
 class Several:
-    """Independent choices, one distribution for each."""
+    """Joins independent choices, one distribution each."""
 
     def __init__(self, parts):
         self.parts = parts
@@ -45,29 +45,29 @@ class Several:
 
 
 class Squashed(TransformedDistribution):
-    """The tanh of normal numbers, asked about the numbers; its entropy by quadrature."""
+    """The distribution of the tanh of normal numbers, evaluated at the normal numbers; its entropy is a quadrature."""
 
     def __init__(self, mean, std):
         self.normal = Independent(Normal(mean, std), 1)
         super().__init__(Normal(mean, std), [TanhTransform(cache_size=1)])
         nodes, weights = (torch.tensor(x) for x in np.polynomial.hermite_e.hermegauss(16))
-        self.inside = mean[..., None] + std[..., None] * nodes
+        self.points = mean[..., None] + std[..., None] * nodes
         self.weights = weights / weights.sum()
 
     def log_prob(self, before):
         return (self.base_dist.log_prob(before) - log_slope(before)).sum(1)
 
     def entropy(self):
-        return self.normal.entropy() + (log_slope(self.inside) * self.weights).sum((1, 2))
+        return self.normal.entropy() + (log_slope(self.points) * self.weights).sum((1, 2))
 
 
 def log_slope(x):
-    """log(1 - tanh(x)^2), not by torch's TanhTransform, whose softplus is only good to 2e-9 beyond 20."""
+    """Compute log(1 - tanh(x)^2); torch's TanhTransform uses a softplus with errors of 2e-9 beyond 20."""
     return 2.0 * (math.log(2.0) - x - torch.logaddexp(-2.0 * x, torch.zeros_like(x)))
 
 
 def torch_policy(spec, parameters, masks=None):
-    """torch's distribution of a kind; what is masked has a logit of minus infinity, as near as torch allows."""
+    """Make torch's distribution of an action kind; masked logits are as low as torch allows."""
     kind, size = spec.action_kind, spec.action_size
     if kind in ("categorical", "multi_categorical"):
         choices = list(spec.choices) or [size]
@@ -78,7 +78,7 @@ def torch_policy(spec, parameters, masks=None):
     if kind == "bernoulli":
         if masks is not None:
             zero, one = masks[:, ::2], masks[:, 1::2]
-            # Far enough for probabilities of 0 and 1, near enough for torch to multiply with.
+            # Large enough for probabilities of 0 and 1, small enough for torch's products to be finite.
             parameters = parameters.masked_fill(~one, -1e30).masked_fill(~zero, 1e30)
         return Independent(Bernoulli(logits=parameters), 1)
     first, second = parameters[:, :size], parameters[:, size:]
@@ -89,7 +89,7 @@ def torch_policy(spec, parameters, masks=None):
 
 
 def torch_kl(old, new):
-    """torch's own divergence; squashing changes nothing about it."""
+    """Compute torch's KL divergence, which squashing does not change."""
     if isinstance(old, Several):
         return sum(kl_divergence(*parts) for parts in zip(old.parts, new.parts, strict=True))
     if isinstance(old, Squashed):
@@ -98,7 +98,7 @@ def torch_kl(old, new):
 
 
 def torch_loss(problem):
-    """The loss of arXiv:1707.06347, equations 7 to 9, and what can be added to it."""
+    """Compute the loss of arXiv:1707.06347, equations 7 to 9, with all optional terms."""
     spec, _, batch, objective = problem
     w = {k: torch.tensor(v, dtype=torch.float64, requires_grad=True) for k, v in problem.weights.items()}
     old = type(batch)(*(x if x is None else torch.as_tensor(x) for x in batch))
@@ -115,8 +115,8 @@ def torch_loss(problem):
         log_std = w["log_std"] if spec.learn_log_std else w["log_std"].detach()
         output = torch.cat([output, log_std.expand_as(output)], dim=1)
     policy = torch_policy(spec, output, old.masks)
-    # torch's Beta refuses whole numbers of float32 near its bounds for no reason but the type.
-    log_prob, entropy = policy.log_prob(old.actions.double() if spec.action_kind == "bernoulli" else old.actions), None
+    # torch's Bernoulli takes floating-point actions.
+    log_prob = policy.log_prob(old.actions.double() if spec.action_kind == "bernoulli" else old.actions)
     entropy = policy.entropy()
     ratio = (log_prob - old.log_probs).clamp(-20.0, 20.0).exp()
     surrogate = ratio * old.advantages
@@ -130,8 +130,8 @@ def torch_loss(problem):
     squares = (value - old.returns) ** 2
     if objective.value_clip_range is not None:
         limit = objective.value_clip_range
-        near = old.values + (value - old.values).clamp(-limit, limit)
-        squares = torch.max(squares, (near - old.returns) ** 2)
+        clipped_value = old.values + (value - old.values).clamp(-limit, limit)
+        squares = torch.max(squares, (clipped_value - old.returns) ** 2)
     value_loss = 0.5 * squares.mean()
     loss = policy_loss - objective.entropy_coef * entropy.mean() + objective.value_coef * value_loss
     kl = torch.zeros(())

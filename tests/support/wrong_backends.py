@@ -1,26 +1,26 @@
-"""Backends with one mistake each, of the kind that is made: what the conformance suite must find."""
+"""Backends with one realistic mistake each, which `check_backend` must find."""
 
 from dataclasses import replace
 
 import numpy as np
 from support.wrong_losses import (
     BetaEntropySign,
-    BiasesPenalised,
-    BitsMaskedTheOtherWay,
+    BiasesPenalized,
+    BitMasksSwapped,
     DdofOne,
     DivergenceNotMasked,
     DivergenceReversed,
-    DualClipOfGoodActions,
+    DualClipOfPositiveAdvantages,
     EntropyNotMasked,
     EntropySign,
+    FixedLogStdTrained,
     Float32Arithmetic,
-    GradientsAHairTooLong,
-    LogProbHeld,
-    LogStdTrained,
-    MaskedAlmost,
+    GradientNotClipped,
+    GradientsSlightlyTooLong,
+    LogProbClamped,
+    MaskedLogitsTooHigh,
     NoClamp,
-    SlopeForgotten,
-    ThroughTheClip,
+    SquashingIgnored,
     ValueLossNotHalved,
 )
 
@@ -29,7 +29,7 @@ from ppocore.errors import NonFiniteError
 from ppocore.optimizers import ADAM_BETAS, OptimizerState, to_state
 
 
-class EpsilonInsideTheRoot(NumpyBackend):
+class EpsilonInsideSquareRoot(NumpyBackend):
     def _adam(self, how):
         (weights, m, v), g, (beta1, beta2) = self._exact, self._gradient, ADAM_BETAS
         m[...] = beta1 * m + (1.0 - beta1) * g
@@ -51,7 +51,7 @@ class MomentsNotRounded(NumpyBackend):
 
 
 class NormWithMargin(NumpyBackend):
-    """g * c / (norm + 1e-6), as torch.nn.utils.clip_grad_norm_ has it."""
+    """Clips by ``limit / (norm + 1e-6)``, as ``torch.nn.utils.clip_grad_norm_`` does."""
 
     def _clip(self, step, grad_norm):
         if step.max_grad_norm is not None and grad_norm > step.max_grad_norm:
@@ -60,7 +60,7 @@ class NormWithMargin(NumpyBackend):
 
 
 class PerTensorNorm(NumpyBackend):
-    """Each gradient clipped by its own norm, as paddle.nn.ClipGradByNorm has it."""
+    """Clips each gradient by its own norm, as ``paddle.nn.ClipGradByNorm`` does."""
 
     def _clip(self, step, grad_norm):
         if step.max_grad_norm is not None:
@@ -68,7 +68,7 @@ class PerTensorNorm(NumpyBackend):
                 gradient *= min(1.0, step.max_grad_norm / max(np.linalg.norm(gradient), 1e-300))
 
 
-class WeightsTransposed(NumpyBackend):
+class TransposedWeights(NumpyBackend):
     def state(self):
         return {name: array.T.copy() for name, array in super().state().items()}
 
@@ -76,7 +76,7 @@ class WeightsTransposed(NumpyBackend):
         super().load_state({name: array.T if "adam.step" in state else array for name, array in state.items()})
 
 
-class Views(NumpyBackend):
+class StateReturnsViews(NumpyBackend):
     def state(self):
         weights, *slots = map(self._layout.named, self._stored)
         return to_state(self._optimizer, OptimizerState(weights, tuple(slots), self._steps, self._held))
@@ -87,17 +87,17 @@ class NoStepCount(NumpyBackend):
         return {name: array for name, array in super().state().items() if name != "adam.step"}
 
 
-class StepCountStuck(NumpyBackend):
+class StepCountAlwaysZero(NumpyBackend):
     def state(self):
         return {**super().state(), "adam.step": np.array(0, np.int64)}
 
 
-class MomentsForgotten(NumpyBackend):
+class MomentsNotLoaded(NumpyBackend):
     def load_state(self, state):
         super().load_state({name: array for name, array in state.items() if not name.startswith("adam.")})
 
 
-class AppliesWhatIsNotFinite(NumpyBackend):
+class AppliesNonFiniteUpdates(NumpyBackend):
     def update(self, batch, objective, step):
         try:
             return super().update(batch, objective, step)
@@ -109,8 +109,8 @@ class AppliesWhatIsNotFinite(NumpyBackend):
             raise
 
 
-class OffTheGrid(NumpyBackend):
-    """Leaves out exact mode's rounding of the gradient."""
+class GradientNotOnGrid(NumpyBackend):
+    """Does not round the gradient in exact mode."""
 
     def update(self, batch, objective, step):
         self._grid = 0.0
@@ -122,36 +122,36 @@ class Float32LearningRate(NumpyBackend):
         super()._adam(replace(how, learning_rate=float(np.float32(how.learning_rate))))
 
 
-class AnyDevice(NumpyBackend):
+class AcceptsAnyDevice(NumpyBackend):
     def __init__(self, spec, *, device="cpu", **settings):
         super().__init__(spec, device="cpu", **settings)
 
 
-class DrawsGlobally(NumpyBackend):
+class UsesGlobalRandomState(NumpyBackend):
     def _adam(self, how):
         np.random.random()  # noqa: NPY002 - the mistake
         super()._adam(how)
 
 
-class WritesToTheMinibatch(NumpyBackend):
+class WritesToMinibatch(NumpyBackend):
     def update(self, batch, objective, step):
         stats = super().update(batch, objective, step)
         batch.advantages[...] = 0.0
         return stats
 
 
-class CriticRateIgnored(NumpyBackend):
+class CriticLearningRateIgnored(NumpyBackend):
     def _adam(self, how):
         super()._adam(replace(how, critic_learning_rate=None))
 
 
-class OneNormForBoth(NumpyBackend):
+class SharedNorm(NumpyBackend):
     def _clip(self, step, grad_norm):
         super()._clip(replace(step, separate=False), grad_norm)
 
 
 class HeldMomentsDecay(NumpyBackend):
-    """As where the actor's gradient is set to zero and the step is made."""
+    """Decays the held actor's moments, as a step with a zero gradient would."""
 
     def update(self, batch, objective, step):
         stats = super().update(batch, objective, step)
@@ -162,7 +162,7 @@ class HeldMomentsDecay(NumpyBackend):
 
 
 class HeldStepsCounted(NumpyBackend):
-    """The actor's bias correction with the steps of the critic."""
+    """Counts held steps in the actor's bias correction."""
 
     def _adam(self, how):
         held, self._held = self._held, 0
@@ -170,55 +170,55 @@ class HeldStepsCounted(NumpyBackend):
         self._held = held
 
 
-class HeldStepsForgotten(NumpyBackend):
+class HeldStepsNotLoaded(NumpyBackend):
     def load_state(self, state):
         super().load_state({name: array for name, array in state.items() if name != "adam.held"})
 
 
-class HeldStepsNotKept(NumpyBackend):
+class HeldStepsNotSaved(NumpyBackend):
     def state(self):
         return {name: array for name, array in super().state().items() if name != "adam.held"}
 
 
 MISTAKES = {
-    AnyDevice: "wrong_device",
-    WeightsTransposed: "state_layout",
+    AcceptsAnyDevice: "wrong_device",
+    TransposedWeights: "state_layout",
     NoStepCount: "state_layout",
-    StepCountStuck: "state_layout",
-    HeldStepsNotKept: "state_layout",
+    StepCountAlwaysZero: "state_layout",
+    HeldStepsNotSaved: "state_layout",
     Float32Arithmetic: "forward",
-    LogProbHeld: "log_prob",
-    SlopeForgotten: "log_prob",
-    BitsMaskedTheOtherWay: "log_prob",
+    LogProbClamped: "log_prob",
+    SquashingIgnored: "log_prob",
+    BitMasksSwapped: "log_prob",
     EntropyNotMasked: "entropy",
     BetaEntropySign: "entropy",
     NoClamp: "ratio",
     DivergenceNotMasked: "kl",
     DivergenceReversed: "kl",
     DdofOne: "policy_loss",
-    DualClipOfGoodActions: "policy_loss",
+    DualClipOfPositiveAdvantages: "policy_loss",
     ValueLossNotHalved: "value_loss",
     EntropySign: "total_loss",
-    BiasesPenalised: "total_loss",
-    ThroughTheClip: "gradients",
-    GradientsAHairTooLong: "gradients",
-    LogStdTrained: "gradients",
-    MaskedAlmost: "masked_actions",
+    BiasesPenalized: "total_loss",
+    GradientNotClipped: "gradients",
+    GradientsSlightlyTooLong: "gradients",
+    FixedLogStdTrained: "gradients",
+    MaskedLogitsTooHigh: "masked_actions",
     NormWithMargin: "clipped_gradient",
     PerTensorNorm: "clipped_gradient",
     Float32LearningRate: "learning_rate",
-    EpsilonInsideTheRoot: "adam_step",
-    CriticRateIgnored: "critic_learning_rate",
-    OneNormForBoth: "separate_norms",
+    EpsilonInsideSquareRoot: "adam_step",
+    CriticLearningRateIgnored: "critic_learning_rate",
+    SharedNorm: "separate_norms",
     HeldMomentsDecay: "held_actor",
     HeldStepsCounted: "held_actor",
-    OffTheGrid: "clipped_gradient",
-    Views: "copies",
-    WritesToTheMinibatch: "inputs_untouched",
+    GradientNotOnGrid: "clipped_gradient",
+    StateReturnsViews: "copies",
+    WritesToMinibatch: "inputs_untouched",
     MomentsNotRounded: "bit_equality",
-    MomentsForgotten: "resume",
-    HeldStepsForgotten: "resume",
-    AppliesWhatIsNotFinite: "non_finite",
-    DrawsGlobally: "process_left_as_found",
+    MomentsNotLoaded: "resume",
+    HeldStepsNotLoaded: "resume",
+    AppliesNonFiniteUpdates: "non_finite",
+    UsesGlobalRandomState: "process_left_as_found",
 }
-"""Each backend, and the most elementary property that it must fail."""
+"""Each backend and the first property that it must fail."""

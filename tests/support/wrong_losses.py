@@ -1,4 +1,4 @@
-"""Backends that compute something else than the loss, with one mistake each: for `wrong_backends`."""
+"""Backends with one mistake each in the loss or its gradient, for `wrong_backends`."""
 
 from dataclasses import replace
 
@@ -8,8 +8,8 @@ from ppocore.backends.numpy_backend import NumpyBackend
 from ppocore.distributions.gaussian import log_slope
 
 
-class OtherInputs(NumpyBackend):
-    """Computes with another minibatch or objective than it is given."""
+class ChangedInputs(NumpyBackend):
+    """Computes with a changed minibatch or objective."""
 
     def change(self, batch, objective):
         return batch, objective
@@ -24,20 +24,20 @@ class OtherInputs(NumpyBackend):
         return super().update(*self.change(batch, objective), step)
 
 
-class DdofOne(OtherInputs):
-    """The mean of the policy loss over one sample fewer."""
+class DdofOne(ChangedInputs):
+    """Divides the policy loss by the number of samples minus 1."""
 
     def change(self, batch, objective):
         count, advantages = len(batch.advantages), batch.advantages
         return batch._replace(advantages=advantages * advantages.dtype.type(count / max(count - 1, 1))), objective
 
 
-class EntropySign(OtherInputs):
+class EntropySign(ChangedInputs):
     def change(self, batch, objective):
         return batch, replace(objective, entropy_coef=-objective.entropy_coef)
 
 
-class ValueLossNotHalved(OtherInputs):
+class ValueLossNotHalved(ChangedInputs):
     def change(self, batch, objective):
         return batch, replace(objective, value_coef=2.0 * objective.value_coef)
 
@@ -52,23 +52,23 @@ class NoClamp(NumpyBackend):
         return evaluation._replace(ratio=np.exp(evaluation.log_prob - batch.log_probs))
 
 
-class LogProbHeld(NumpyBackend):
-    """Probabilities kept above exp(-64), as paddle's log_softmax does on the CPU."""
+class LogProbClamped(NumpyBackend):
+    """Clamps log-probabilities to at least -64, as paddle's ``log_softmax`` does on the CPU."""
 
     def evaluate(self, batch, objective):
         evaluation = super().evaluate(batch, objective)
         return evaluation._replace(log_prob=np.maximum(evaluation.log_prob, evaluation.log_prob.dtype.type(-64.0)))
 
 
-class ThroughTheClip(NumpyBackend):
-    """The gradient of the surrogate that is not clipped."""
+class GradientNotClipped(NumpyBackend):
+    """Computes the gradient of the unclipped surrogate."""
 
     def gradients(self, batch, objective):
         return super().gradients(batch, replace(objective, clip=False, dual_clip=None))
 
 
-class GradientsAHairTooLong(NumpyBackend):
-    """By 512 units in the last place."""
+class GradientsSlightlyTooLong(NumpyBackend):
+    """Scales gradients by 1 plus 512 epsilons."""
 
     def gradients(self, batch, objective):
         gradients = super().gradients(batch, objective)
@@ -76,7 +76,7 @@ class GradientsAHairTooLong(NumpyBackend):
 
 
 class Float32Arithmetic(NumpyBackend):
-    """Asked for exact mode, computes as in float32 mode and converts."""
+    """Computes in float32 mode and converts to the dtype of the precision that was asked for."""
 
     def __init__(self, spec, *, precision="exact", **settings):
         super().__init__(spec, precision="float32", **settings)
@@ -86,8 +86,8 @@ class Float32Arithmetic(NumpyBackend):
         return tuple(array.astype(self.dtype) for array in super().forward(observations))
 
 
-class SlopeForgotten(NumpyBackend):
-    """The probability of the number that was squashed, not of the action."""
+class SquashingIgnored(NumpyBackend):
+    """Returns the log-probability of the number before squashing, not of the action."""
 
     def evaluate(self, batch, objective):
         evaluation = super().evaluate(batch, objective)
@@ -96,8 +96,8 @@ class SlopeForgotten(NumpyBackend):
         return evaluation._replace(log_prob=evaluation.log_prob + log_slope(batch.actions).sum(axis=1))
 
 
-class BitsMaskedTheOtherWay(OtherInputs):
-    """Takes the flags of a bit to be those of 1, then of 0."""
+class BitMasksSwapped(ChangedInputs):
+    """Swaps a bit's mask flags of 0 and 1."""
 
     def change(self, batch, objective):
         if self.spec.action_kind == "bernoulli" and batch.masks is not None:
@@ -125,7 +125,7 @@ class DivergenceNotMasked(NumpyBackend):
 
 
 class DivergenceReversed(NumpyBackend):
-    """KL(new || old)."""
+    """Computes KL(new || old) instead of KL(old || new)."""
 
     def evaluate(self, batch, objective):
         evaluation = super().evaluate(batch, objective)
@@ -137,8 +137,8 @@ class DivergenceReversed(NumpyBackend):
         return evaluation._replace(kl=float(self._distribution.divergence(*both)[0].mean()))
 
 
-class DualClipOfGoodActions(NumpyBackend):
-    """A floor of dual_clip * advantage whatever the advantage's sign."""
+class DualClipOfPositiveAdvantages(NumpyBackend):
+    """Applies the dual clip whatever the advantage's sign."""
 
     def evaluate(self, batch, objective):
         evaluation = super().evaluate(batch, objective)
@@ -146,12 +146,12 @@ class DualClipOfGoodActions(NumpyBackend):
             return evaluation
         clipped = np.clip(evaluation.ratio, 1.0 - objective.clip_range, 1.0 + objective.clip_range)
         surrogate = np.minimum(evaluation.ratio * batch.advantages, clipped * batch.advantages)
-        held = np.maximum(surrogate, objective.dual_clip * batch.advantages)
-        return evaluation._replace(policy_loss=-float(held.mean()))
+        dual_clipped = np.maximum(surrogate, objective.dual_clip * batch.advantages)
+        return evaluation._replace(policy_loss=-float(dual_clipped.mean()))
 
 
-class BiasesPenalised(NumpyBackend):
-    """The L2 term over the critic's biases too."""
+class BiasesPenalized(NumpyBackend):
+    """Includes the critic's biases in the L2 term."""
 
     def evaluate(self, batch, objective):
         evaluation = super().evaluate(batch, objective)
@@ -160,15 +160,15 @@ class BiasesPenalised(NumpyBackend):
         return evaluation._replace(loss=evaluation.loss + objective.critic_l2_coef * squares)
 
 
-class LogStdTrained(NumpyBackend):
-    """Though it is not to be."""
+class FixedLogStdTrained(NumpyBackend):
+    """Computes a gradient for a fixed ``log_std``."""
 
     def __init__(self, spec, **settings):
         super().__init__(replace(spec, learn_log_std=True), **settings)
 
 
-class MaskedAlmost(NumpyBackend):
-    """What is masked has a logit of 50 less than the least: nothing that an error in ulps shows."""
+class MaskedLogitsTooHigh(NumpyBackend):
+    """Sets masked logits to 50 below the smallest, too small a mistake for an error in ulps."""
 
     def __init__(self, spec, **settings):
         super().__init__(spec, **settings)

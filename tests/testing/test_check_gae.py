@@ -1,4 +1,4 @@
-"""The kit finds and names every known mistake, says nothing against what is right, and tells apart what misbehaves."""
+"""`check_gae` finds and names every known mistake, passes right implementations and reports errors of candidates."""
 
 import json
 import subprocess
@@ -16,14 +16,15 @@ from ppocore.errors import UsageError
 from ppocore.testing import DEFECTS, check_gae, explicit_sum, gae_suite, trajectories
 from ppocore.testing.gae import properties
 from ppocore.testing.gae.candidate import Candidate
-from ppocore.testing.gae.defects import right
+from ppocore.testing.gae.comparison import Inapplicable, Mismatch
 from ppocore.testing.gae.oracle import expected_advantages
-from ppocore.testing.gae.properties import PROPERTIES, Mismatch
+from ppocore.testing.gae.properties import PROPERTIES
+from ppocore.testing.gae.reference import reference_gae
 
 
 @pytest.mark.parametrize("name", DEFECTS)
 def test_every_mistake_is_caught_and_named(name):
-    """Briefly; `benchmarks/gae_kit.py` does it with 20 seeds."""
+    """One seed; ``benchmarks/gae_kit.py`` uses 20."""
     report = check_gae(DEFECTS[name].function, max_examples=25, raise_on_failure=False)
     assert not report.passed
     assert [found for found, _ in report.diagnosis.mistakes] == [name]
@@ -32,7 +33,7 @@ def test_every_mistake_is_caught_and_named(name):
 
 @pytest.mark.parametrize(("function", "arrays"), RIGHT)
 @pytest.mark.parametrize("seed", [1, 2])
-def test_what_is_right_passes(function, arrays, seed):
+def test_right_implementations_pass(function, arrays, seed):
     report = check_gae(function, arrays=arrays, seed=seed, max_examples=30)
     assert report.passed
     checked = {result.name for result in report.results if result.passed}
@@ -40,19 +41,19 @@ def test_what_is_right_passes(function, arrays, seed):
 
 
 @pytest.mark.parametrize("arrays", ["numpy", "torch", "paddle"])
-def test_our_own_passes_in_every_framework_with_invalid_rows(arrays):
+def test_ppocore_gae_passes_in_every_framework_with_invalid_rows(arrays):
     pytest.importorskip(arrays)
     report = check_gae(ppocore.gae, arrays=arrays, max_examples=15)
     assert all(result.passed for result in report.results), str(report)
 
 
-def test_the_reference_of_the_mistakes_is_right():
-    check_gae(right, max_examples=20)
+def test_the_reference_of_the_mistakes_passes():
+    check_gae(reference_gae, max_examples=20)
 
 
 @settings(deadline=None)
 @given(trajectories(invalid=True, max_length=6))
-def test_the_oracle_is_exact_and_ours_agrees_with_it(trajectory):
+def test_the_oracle_is_exact_and_ppocore_gae_agrees_with_it(trajectory):
     exact = np.array([[float(a) for a in row] for row in explicit_sum(trajectory, Fraction)])
     np.testing.assert_allclose(np.array(explicit_sum(trajectory)), exact, atol=1e-6, rtol=1e-9)
     np.testing.assert_allclose(expected_advantages(trajectory), exact, atol=1e-6, rtol=1e-9)
@@ -71,7 +72,7 @@ def test_hand_computed_advantages():
     assert explicit_sum(trajectory) == [[2.0], [4.25], [5.0]]
 
 
-def test_a_counterexample_is_as_small_as_can_be_and_can_be_pasted():
+def test_a_counterexample_is_minimal_and_its_code_runs():
     report = check_gae(DEFECTS["truncation treated as termination"].function, raise_on_failure=False)
     failure = report.failures[0].failure
     assert failure.trajectory.rewards.shape == (1, 1)
@@ -86,32 +87,32 @@ def raises(*args, gamma, lam):
     raise KeyError("mine")
 
 
-MISBEHAVING = {
+ERRORS = {
     "it raised KeyError: 'mine'": raises,
     "its advantages have shape": lambda r, v, n, term, trunc, gamma, lam: np.zeros((len(r) + 1, r.shape[1])),
     "its advantages have dtype int": lambda r, v, n, term, trunc, gamma, lam: np.zeros(r.shape, int),
     "its advantages are of kind list": lambda r, v, n, term, trunc, gamma, lam: r.tolist(),
     "its advantages are of kind torch": lambda r, v, n, term, trunc, gamma, lam: __import__("torch").zeros(r.shape),
     "its advantages have nan in row": lambda r, v, n, term, trunc, gamma, lam: np.full(r.shape, np.nan),
-    "it returned 3 things": lambda r, v, n, term, trunc, gamma, lam: (r, r, r),
+    "it returned 3 values": lambda r, v, n, term, trunc, gamma, lam: (r, r, r),
     "it took longer than 0.2 s": lambda r, v, n, term, trunc, gamma, lam: time.sleep(60),
     "it raised SystemExit": lambda r, v, n, term, trunc, gamma, lam: sys.exit(3),
     "its returns have shape": lambda r, v, n, term, trunc, gamma, lam: (r * 1.0, r[:, 0]),
 }
 
 
-@pytest.mark.parametrize("message", MISBEHAVING)
-def test_what_misbehaves_is_told_as_such_with_an_example_and_no_traceback(message):
+@pytest.mark.parametrize("message", ERRORS)
+def test_an_error_of_the_candidate_is_reported_with_an_example_and_no_traceback(message):
     began = time.monotonic()
     with pytest.raises(AssertionError) as caught:
-        check_gae(MISBEHAVING[message], seconds=0.2)
+        check_gae(ERRORS[message], seconds=0.2)
     assert message in str(caught.value)
     assert "rewards = np.array([[" in str(caught.value)
     assert "Traceback" not in str(caught.value)
     assert time.monotonic() - began < 30
 
 
-def test_writing_to_an_argument_is_told():
+def test_writing_to_an_argument_is_reported():
     def writes(rewards, values, next_values, terminated, truncated, gamma, lam):
         result = loop(rewards, values, next_values, terminated, truncated, gamma, lam)
         values *= 2
@@ -121,7 +122,7 @@ def test_writing_to_an_argument_is_told():
         check_gae(writes, max_examples=20)
 
 
-def test_a_mistake_of_its_own_is_none_of_the_known_ones():
+def test_an_unknown_mistake_is_none_of_the_known_ones():
     def odd(rewards, values, next_values, terminated, truncated, gamma, lam):
         return loop(rewards + 0.25 * (values > 1), values, next_values, terminated, truncated, gamma, lam)
 
@@ -130,7 +131,7 @@ def test_a_mistake_of_its_own_is_none_of_the_known_ones():
     assert "Known mistake: none of the known ones" in str(report)
 
 
-def test_returns_that_are_not_advantages_and_values_are_told():
+def test_returns_that_are_not_advantages_plus_values_are_reported():
     def mean(rewards, values, next_values, terminated, truncated, gamma, lam):
         advantages, returns = loop(rewards, values, next_values, terminated, truncated, gamma, lam)
         return advantages, returns - values
@@ -139,7 +140,7 @@ def test_returns_that_are_not_advantages_and_values_are_told():
     assert [result.name for result in report.failures] == ["returns_are_advantages_and_values"]
 
 
-def test_a_convention_that_is_declared_is_a_choice():
+def test_a_declared_convention_is_not_a_mistake():
     def outside(rewards, values, next_values, terminated, truncated, gamma, lam):
         ended = terminated | truncated
         return loop(rewards, values, next_values, ended, ended, gamma, lam)
@@ -149,10 +150,10 @@ def test_a_convention_that_is_declared_is_a_choice():
 
 
 @pytest.mark.parametrize("name", [p.name for p in PROPERTIES])
-def test_every_property_can_fail_and_be_run_alone(name):
-    """Held by our own function, and broken by the mistake that it is about."""
+def test_every_property_can_fail_and_be_checked_alone(name):
+    """`ppocore.gae` has the property, and a function with the mistake that it is about does not."""
     broken = {
-        "well_formed": MISBEHAVING["its advantages have dtype int"],
+        "well_formed": ERRORS["its advantages have dtype int"],
         "inputs_untouched": DEFECTS["rewards written to"].function,
         "explicit_sum": DEFECTS["gamma and lambda swapped"].function,
         "residual_at_lambda_0": DEFECTS["terminal reward dropped"].function,
@@ -176,7 +177,7 @@ def test_every_property_can_fail_and_be_run_alone(name):
             check(Candidate(broken[name]), trajectory)
         except Mismatch:
             return True
-        except properties.Inapplicable:
+        except Inapplicable:
             return False
         return False
 
@@ -195,7 +196,7 @@ def test_the_suite_is_a_class_of_tests():
         bad().test_explicit_sum()
 
 
-TestOurOwn = gae_suite(ppocore.gae, max_examples=5)
+TestPpocoreGAE = gae_suite(ppocore.gae, max_examples=5)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +208,7 @@ TestOurOwn = gae_suite(ppocore.gae, max_examples=5)
         (lambda: check_gae(loop, properties=["x"]), "there is no property 'x': choose from well_formed"),
     ],
 )
-def test_wrong_use_is_refused_in_one_sentence(call, message):
+def test_wrong_arguments_are_rejected_in_one_sentence(call, message):
     with pytest.raises(UsageError, match=message):
         call()
 
@@ -218,7 +219,7 @@ def run(*arguments, cwd):
     )
 
 
-def test_the_command_prints_the_report_and_exits_with_it(tmp_path):
+def test_the_command_prints_the_report_and_exits_1_if_a_property_failed(tmp_path):
     (tmp_path / "mine.py").write_text(
         "import numpy as np\nfrom ppocore.testing import DEFECTS\n"
         "from ppocore import gae as good\nbad = DEFECTS['termination ignored'].function\nnumber = 3\n"
@@ -243,17 +244,17 @@ def test_the_command_prints_the_report_and_exits_with_it(tmp_path):
         ("broken:f", "broken fails when it is imported: ZeroDivisionError"),
     ],
 )
-def test_a_target_that_is_none_is_one_sentence(target, message, tmp_path):
+def test_a_wrong_target_is_rejected_in_one_sentence(target, message, tmp_path):
     (tmp_path / "mine.py").write_text("number = 3\n")
     (tmp_path / "broken.py").write_text("1 / 0\n")
-    refused = run(target, cwd=tmp_path)
-    assert refused.returncode == 2
-    assert message in refused.stderr
-    assert len(refused.stderr.splitlines()) == 1
+    finished = run(target, cwd=tmp_path)
+    assert finished.returncode == 2
+    assert message in finished.stderr
+    assert len(finished.stderr.splitlines()) == 1
 
 
 @pytest.mark.posix
-def test_a_limit_that_interrupts_leaves_the_process_as_it_was():
+def test_the_time_limit_restores_the_signal_handler():
     import signal
 
     before = signal.getsignal(signal.SIGALRM)

@@ -1,4 +1,4 @@
-"""The checks of normalization find and name the known mistakes, and say nothing against what is right."""
+"""The checks of normalization find and name the known mistakes, and pass right implementations."""
 
 import numpy as np
 import pytest
@@ -25,26 +25,26 @@ def test_every_mistake_is_caught_and_named(name, seed):
     assert named == f"{name} ({mistake.says})"
 
 
-def our_running_std(samples):
+def ppocore_running_std(samples):
     moments = ppocore.RunningMeanStd(())
     for sample in samples:
         moments.update(np.array([sample]))
     return float(np.sqrt(moments.var))
 
 
-def our_scaler(gamma):
+def ppocore_scaler(gamma):
     scaler = ppocore.RewardScaler(2, gamma=gamma)
     return lambda rewards, terminated, truncated: scaler(rewards, terminated, truncated, np.ones(2, bool))
 
 
-def test_our_own_is_right():
+def test_ppocore_passes():
     check_whitening(lambda x, mask: ppocore.normalize(x, valid=mask))
-    check_running_std(our_running_std)
-    check_reward_scaling(our_scaler)
+    check_running_std(ppocore_running_std)
+    check_reward_scaling(ppocore_scaler)
     check_frozen_statistics(lambda: ppocore.ObservationNormalizer((3,)))
 
 
-def test_the_sample_deviation_is_a_choice():
+def test_the_sample_deviation_is_allowed():
     check_running_std(lambda samples: samples.std(ddof=1) if len(samples) > 1 else 1.0)
 
     def whiten(x, mask):
@@ -62,6 +62,6 @@ def test_the_sample_deviation_is_a_choice():
         (check_reward_scaling, lambda gamma: lambda rewards, terminated, truncated: rewards),
     ],
 )
-def test_a_mistake_of_its_own_is_none_of_the_known_ones(check, wrong):
+def test_an_unknown_mistake_is_none_of_the_known_ones(check, wrong):
     with pytest.raises(AssertionError, match="none of the known ones"):
         check(wrong)

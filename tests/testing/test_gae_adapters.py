@@ -1,4 +1,4 @@
-"""Other signatures: what is right in them passes, and a mistake made in them is caught and named."""
+"""Through an adapter right implementations of other signatures pass, and mistakes are caught and named."""
 
 import numpy as np
 import pytest
@@ -33,21 +33,21 @@ def transposed(rewards, values, next_values, terminated, truncated, gamma, lam, 
     return advantages
 
 
-def of_an_episode(rewards, values, gamma, lam, *, lam_in_delta=False):
+def one_episode(rewards, values, gamma, lam, *, lam_in_delta=False):
     scale = lam if lam_in_delta else 1.0
     deltas = rewards + gamma * scale * values[1:] - values[:-1]
     weights = [(gamma * lam) ** k for k in range(len(deltas))]
     return np.array([np.dot(weights[: len(deltas) - t], deltas[t:]) for t in range(len(deltas))])
 
 
-def of_tokens(rewards, values, mask, gamma, lam, *, masked=True):
-    """Both sides of padding."""
+def padded(rewards, values, mask, gamma, lam, *, masked=True):
+    """Padding on either side."""
     advantages, running, following = np.zeros(rewards.shape), np.zeros(len(rewards)), np.zeros(len(rewards))
     for t in reversed(range(rewards.shape[1])):
-        real = mask[:, t] if masked else np.ones(len(rewards), bool)
+        token = mask[:, t] if masked else np.ones(len(rewards), bool)
         delta = rewards[:, t] + gamma * following - values[:, t]
-        running = np.where(real, delta + gamma * lam * running, 0.0)
-        following = np.where(real, values[:, t], 0.0)
+        running = np.where(token, delta + gamma * lam * running, 0.0)
+        following = np.where(token, values[:, t], 0.0)
         advantages[:, t] = running
     return advantages, advantages + values
 
@@ -56,15 +56,15 @@ ADAPTED = {
     "dones after": (from_dones, dones_after, {"cut": False}, "recursion never cut"),
     "no last value": (from_dones, dones_after, {"last": False}, "no bootstrap of an unfinished episode"),
     "batch major": (batch_major, transposed, {"bootstrap": False}, "truncation treated as termination"),
-    "episodes": (episode_lists, of_an_episode, {"lam_in_delta": True}, None),
+    "episodes": (episode_lists, one_episode, {"lam_in_delta": True}, None),
     "dones before": (lambda f: from_dones(f, dones="before"), dones_before, {"late": True}, None),
-    "tokens": (token_level, of_tokens, {"masked": False}, None),
-    "tokens, padded left": (lambda f: token_level(f, padding="left"), of_tokens, None, None),
+    "tokens": (token_level, padded, {"masked": False}, None),
+    "tokens, padded left": (lambda f: token_level(f, padding="left"), padded, None, None),
 }
 
 
 @pytest.mark.parametrize("name", ADAPTED)
-def test_what_is_right_passes_and_a_mistake_does_not(name):
+def test_a_right_function_passes_and_a_mistake_does_not(name):
     adapter, function, mistake, named = ADAPTED[name]
     check_gae(adapter(function), max_examples=20)
     if mistake is None:
@@ -90,17 +90,17 @@ def test_adapters_take_tensors():
         return torch.from_numpy(dones_after(*arrays, gamma, lam)[0])
 
     def tokens(rewards, values, mask, gamma, lam):
-        return tuple(torch.from_numpy(x) for x in of_tokens(rewards.numpy(), values.numpy(), mask.numpy(), gamma, lam))
+        return tuple(torch.from_numpy(x) for x in padded(rewards.numpy(), values.numpy(), mask.numpy(), gamma, lam))
 
     def episodes(rewards, values, gamma, lam):
-        return torch.from_numpy(of_an_episode(rewards.numpy(), values.numpy(), gamma, lam))
+        return torch.from_numpy(one_episode(rewards.numpy(), values.numpy(), gamma, lam))
 
     for adapted in (from_dones(function), token_level(tokens), episode_lists(episodes)):
         check_gae(adapted, arrays="torch", max_examples=8)
 
 
-def test_a_choice_that_is_none_is_refused():
+def test_unknown_choices_are_rejected():
     with pytest.raises(UsageError, match="dones='x' is unknown"):
         from_dones(dones_after, dones="x")
     with pytest.raises(UsageError, match="padding='x' is unknown"):
-        token_level(of_tokens, padding="x")
+        token_level(padded, padding="x")

@@ -1,4 +1,4 @@
-"""What the strategies draw is what they say; and what drawn settings and policies must have in common."""
+"""The strategies draw what they document, and drawn configurations and policies work on every backend."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ FIELDS = {field.name for field in dataclasses.fields(PPOConfig)}
 
 @FEW
 @given(configurations())
-def test_drawn_settings_train_alike_on_every_backend_and_after_an_interruption(tmp_path_factory, config):
+def test_drawn_settings_train_the_same_on_every_backend_and_after_an_interruption(tmp_path_factory, config):
     env = "Pendulum-v1"
     expected = train(env, config, seed=2).fingerprint
     for name in ("torch", "paddle"):
@@ -31,7 +31,7 @@ def test_drawn_settings_train_alike_on_every_backend_and_after_an_interruption(t
     assert resume(run).fingerprint == expected
 
 
-def test_every_setting_is_drawn_but_those_of_where_it_runs():
+def test_every_setting_is_drawn_but_the_continuous_policy_and_the_precision():
     seen = {name: set() for name in FIELDS}
 
     @settings(max_examples=200, deadline=None, database=None, derandomize=True)
@@ -45,7 +45,7 @@ def test_every_setting_is_drawn_but_those_of_where_it_runs():
     assert same == {"continuous_policy", "precision"}
 
 
-def test_a_failure_shrinks_to_the_settings_that_it_takes():
+def test_a_failure_shrinks_to_the_settings_that_it_needs():
     found = find(configurations(), lambda config: config.objective == "kl" and config.num_steps > 3)
     changed = {name for name in FIELDS if getattr(found, name) != getattr(PPOConfig(), name)}
     assert changed == {
@@ -62,7 +62,7 @@ def test_settings_can_be_fixed(config):
 
 @settings(max_examples=50, deadline=None)
 @given(st.data())
-def test_masks_leave_a_choice_in_every_component(data):
+def test_masks_allow_a_choice_in_every_component(data):
     spec = data.draw(network_specs(action_kinds=("categorical", "multi_categorical", "bernoulli")))
     masks = data.draw(action_masks(spec, 5))
     assert masks.shape == (5, spec.distribution().mask_size)
@@ -80,14 +80,14 @@ def test_masks_shrink_to_allowing_everything():
 
 @settings(max_examples=30, deadline=None)
 @given(minibatches())
-def test_minibatches_fit_together(batch):
+def test_arrays_of_a_minibatch_have_one_length(batch):
     assert {len(array) for array in batch.arrays().values()} == {len(batch.returns)}
     assert all(np.isfinite(array).all() for array in batch.arrays().values())
 
 
 @settings(max_examples=40, deadline=None)
 @given(policies(), st.integers(0, 2**32 - 1))
-def test_a_policy_goes_through_its_file(tmp_path_factory, policy, seed):
+def test_a_policy_survives_saving_and_loading(tmp_path_factory, policy, seed):
     path = tmp_path_factory.mktemp("policy") / "policy.safetensors"
     policy.save(path)
     loaded = Policy.load(path)
@@ -98,6 +98,6 @@ def test_a_policy_goes_through_its_file(tmp_path_factory, policy, seed):
         assert drawn[0].dtype == drawn[1].dtype
 
 
-def test_a_contradiction_among_the_fixed_settings_is_said():
+def test_contradictory_fixed_settings_are_rejected():
     with pytest.raises(UsageError, match="adaptive_lr_kl"):
         find(configurations(adaptive_lr_kl=0.1, anneal_learning_rate=True), lambda config: True)

@@ -1,4 +1,4 @@
-"""`check_backend`: every property, over problems that hypothesis looks for, and a report of what was seen."""
+"""Check every property of a backend on problems that hypothesis generates, and report the results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from ppocore.backend import BackendFactory
 from ppocore.networks import NetworkSpec
 from ppocore.registry import backend_factory
-from ppocore.testing.backends.judging import Inapplicable, Property
+from ppocore.testing.backends.comparison import Inapplicable, Property
 from ppocore.testing.backends.problems import Problem
 from ppocore.testing.backends.properties import PROPERTIES
 from ppocore.testing.backends.report import BackendReport, Failure, PropertyResult
@@ -36,22 +36,25 @@ def check_backend(
     properties: Iterable[str] | None = None,
     progress: Callable[[PropertyResult], object] | None = None,
 ) -> BackendReport:
-    """Hold a backend against the NumPy one, property by property.
+    """Compare a backend with the NumPy oracle, property by property.
 
-    The same arguments look at the same problems. Computation is limited to one thread while it runs.
+    Equal arguments give equal problems. Computation is limited to one thread.
 
     Args:
-        name_or_factory: a registered backend's name, or what would be registered.
-        max_examples: problems tried for each property and precision.
-        seed: of the problems.
-        device: where the backend computes.
-        precisions: which of ``exact`` and ``float32``.
-        properties: names from `ppocore.testing.backends.properties.PROPERTIES`; all if not given.
-        progress: called with each result as it comes.
+        name_or_factory: the name of a registered backend, or its factory.
+        max_examples: number of problems for each property and precision.
+        seed: seed of the problems.
+        device: device on which the backend computes.
+        precisions: ``exact``, ``float32`` or both.
+        properties: names from `ppocore.testing.backends.properties.PROPERTIES`; all by default.
+        progress: function called with each result.
+
+    Returns:
+        The report, with one result for each property and precision.
 
     Raises:
-        UsageError: no such backend, or its framework is missing.
-        ValueError: no such property.
+        UsageError: there is no such backend, or its framework is not installed.
+        ValueError: there is no such property.
     """
     if isinstance(name_or_factory, str):
         factory, label = backend_factory(name_or_factory), name_or_factory
@@ -61,14 +64,14 @@ def check_backend(
     unknown = set(names) - {p.name for p in PROPERTIES}
     if unknown:
         raise ValueError(
-            f"there is no property {sorted(unknown)[0]!r} (there are: {', '.join(p.name for p in PROPERTIES)})"
+            f"there is no property {sorted(unknown)[0]!r}: choose from {', '.join(p.name for p in PROPERTIES)}"
         )
     results = []
     with _one_thread(factory, device):
         for checked in (p for p in PROPERTIES if p.name in names):
             for precision in precisions:
                 if precision in checked.precisions:
-                    results.append(_run(checked, name_or_factory, factory, precision, device, max_examples, seed))
+                    results.append(_check(checked, name_or_factory, factory, precision, device, max_examples, seed))
                     if progress is not None:
                         progress(results[-1])
     return BackendReport(label, device, max_examples, seed, tuple(results))
@@ -76,11 +79,11 @@ def check_backend(
 
 @contextmanager
 def _one_thread(factory: BackendFactory, device: str) -> Iterator[None]:
-    """Many threads are slower for small networks, many times so where other processes compute."""
+    """Limit computation to one thread: for small networks more are slower, above all on a busy machine."""
     try:
         probe = factory(NetworkSpec(1, "categorical", 2, ()), precision="exact", adam_epsilon=1e-5, device=device)
         using_threads: Any = probe.using_threads
-    except (AttributeError, TypeError):  # the properties will say what is wrong with it
+    except (AttributeError, TypeError):  # the properties report what is wrong with it
         using_threads = None
     with threadpool_limits(1):
         if using_threads is None:
@@ -90,7 +93,7 @@ def _one_thread(factory: BackendFactory, device: str) -> Iterator[None]:
                 yield
 
 
-def _run(
+def _check(
     checked: Property,
     name_or_factory: str | BackendFactory,
     factory: BackendFactory,
@@ -99,7 +102,7 @@ def _run(
     max_examples: int,
     seed: int,
 ) -> PropertyResult:
-    """Try one property in one precision, and shrink what fails."""
+    """Check one property in one precision, and shrink a problem on which it fails."""
     errors: dict[str, float] = {}
     tried, failed = 0, False
     smallest: tuple[Problem, Exception] | None = None
@@ -123,7 +126,7 @@ def _run(
         except Inapplicable:
             reject()
         except Exception as error:
-            failed, smallest = True, (problem, error)  # the last that hypothesis runs is the smallest
+            failed, smallest = True, (problem, error)  # hypothesis runs the smallest failing problem last
             raise
         if not failed:
             tried += 1
@@ -132,16 +135,16 @@ def _run(
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # numbers at the edges overflow, as they should
+            warnings.simplefilter("ignore", RuntimeWarning)  # overflow is expected at the edges of the loss
             attempt()
     except Unsatisfiable:
-        pass  # the report says that there was no example
+        pass  # the result has no example and counts as failed
     except Exception as error:
         if smallest is None:
             raise
         problem, cause = smallest
         code = reproduction(name_or_factory, checked.name, problem, precision, device)
-        flaky = "" if error is cause else f" (and {type(error).__name__}: it does not always fail)"
+        flaky = "" if error is cause else f" (flaky: {type(error).__name__})"
         failure = Failure(f"{type(cause).__name__}: {cause}{flaky}", code)
         for field in ("quantity", "expected", "actual"):
             setattr(failure, field, str(getattr(cause, field, "")))

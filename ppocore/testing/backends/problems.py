@@ -1,4 +1,4 @@
-"""Problems that backends are compared on: a network, its weights, minibatches and a loss; also as code."""
+"""Describe the problems that backends are compared on: a network, its weights, minibatches and a loss."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ppocore.networks import NetworkSpec, compute_dtype
 from ppocore.typing import Array
 
 LITERAL_LIMIT = 240
-"""Numbers up to which a problem is written out; beyond, it is written as the call of `random_problem` that made it."""
+"""Largest count of numbers that `Problem.code` writes out; a larger problem is a call of `random_problem`."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A network, its weights (float32), minibatches (float64) for as many optimizer steps, and the step's settings."""
+    """Hold a network, its float32 weights, one float64 minibatch for each optimizer step, and the steps' settings."""
 
     spec: NetworkSpec
     weights: Mapping[str, Array]
@@ -28,45 +28,45 @@ class Problem:
     critic_learning_rate: float | None = None
     separate: bool = False
     hold_actor: tuple[bool, ...] = ()
-    """Whether the actor is held, for each step in turn; not at those beyond."""
+    """Whether the actor is held in each step; it is not held in steps beyond the last entry."""
     recipe: Mapping[str, Any] | None = field(default=None, compare=False)
-    """The arguments of `random_problem`, if that made it."""
+    """The arguments of the `random_problem` call that made it, if one did."""
 
     def with_one_optimizer(self, **changes: Any) -> Problem:
-        """The same, all weights moved by every step in one way."""
+        """Return a copy in which every step updates all weights alike, with other changes to its fields."""
         return replace(self, **{"critic_learning_rate": None, "separate": False, "hold_actor": (), **changes})
 
     def minibatches(self, precision: str) -> list[Minibatch]:
-        """The minibatches in the dtype of arithmetic; fresh copies."""
+        """Return copies of the minibatches in the precision's dtype."""
         dtype = compute_dtype(precision)
         return [in_dtype(batch, dtype) for batch in self.batches]
 
     def batch(self, precision: str) -> Minibatch:
-        """The first minibatch, in the dtype of arithmetic."""
+        """Return a copy of the first minibatch in the precision's dtype."""
         return self.minibatches(precision)[0]
 
     def backend(self, factory: BackendFactory, precision: str, device: str = "cpu") -> Backend:
-        """A backend with the problem's weights."""
+        """Build a backend with the problem's weights."""
         backend = factory(self.spec, precision=precision, adam_epsilon=self.adam_epsilon, device=device)
         backend.load_state(self.weights)
         return backend
 
     def holds(self, index: int) -> bool:
-        """Whether the actor is held at a step, counted from 0."""
+        """Tell whether the actor is held in a step, counted from 0."""
         return index < len(self.hold_actor) and self.hold_actor[index]
 
     def step(self, backend: Backend, batch: Minibatch, index: int = 0) -> UpdateStats:
-        """One optimizer step with the settings of the one at ``index``."""
+        """Make one optimizer step with the settings of step ``index``."""
         how = OptimizerStep(
             self.learning_rate, self.max_grad_norm, self.critic_learning_rate, self.separate, self.holds(index)
         )
         return backend.update(batch, self.objective, how)
 
     def code(self) -> str:
-        """Lines of Python that make this problem and call it ``problem``."""
+        """Return Python code that assigns this problem to ``problem``."""
         arrays = [*self.weights.values(), *(array for batch in self.batches for array in batch.arrays().values())]
         if self.recipe is not None and sum(array.size for array in arrays) > LITERAL_LIMIT:
-            # Settings are written as they are: `replace` may have changed them since.
+            # The settings of now, which `replace` may have changed since the call.
             settings = {name: getattr(self, name) for name in SETTINGS}
             arguments = "".join(f"    {name}={value!r},\n" for name, value in {**self.recipe, **settings}.items())
             return f"problem = random_problem(\n{arguments})\n"
@@ -85,16 +85,16 @@ class Problem:
 
 
 SETTINGS = ("learning_rate", "max_grad_norm", "adam_epsilon", "critic_learning_rate", "separate", "hold_actor")
-"""The fields of a `Problem` that say how its steps are made."""
+"""The fields of a `Problem` that are settings of its steps."""
 
 
 def in_dtype(batch: Minibatch, dtype: Any) -> Minibatch:
-    """A copy of the minibatch, its floating-point arrays converted."""
+    """Copy a minibatch, with its floating-point arrays converted."""
     arrays = batch.arrays().items()
     return Minibatch(**{name: a.astype(dtype if a.dtype.kind == "f" else a.dtype) for name, a in arrays})
 
 
 def _literal(array: Array) -> str:
-    """An array as an expression; an empty one keeps its shape."""
+    """Return an array as a Python expression that keeps its dtype and shape."""
     reshaped = "" if array.size or array.ndim == 1 else f".reshape({array.shape})"
     return f"np.array({array.tolist()!r}, {array.dtype.name!r}){reshaped}"

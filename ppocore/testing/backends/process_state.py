@@ -1,6 +1,6 @@
-"""What belongs to the whole process and a backend must leave as it found it.
+"""Observe the state of the process that a backend must not change: random states, default dtypes, threads, grad mode.
 
-Frameworks are looked at only if something has imported them already.
+Only frameworks that are imported already are observed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 
 def process_state() -> dict[str, str]:
-    """Every setting by name, as text that tells two values apart."""
+    """Return every setting by name, as text that differs where the setting does."""
     found = {
         "python's random state": _digest(repr(random.getstate())),
         "numpy's global random state": _digest(repr(np.random.get_state(legacy=False))),  # noqa: NPY002 - watched, not used
@@ -30,14 +30,14 @@ def process_state() -> dict[str, str]:
 
 
 def changed_process_state(before: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """The settings that are no longer what they were: before and now."""
+    """Return the settings that have changed, as pairs of before and now."""
     now = process_state()
     return {name: (was, now[name]) for name, was in before.items() if now[name] != was}
 
 
 @contextmanager
 def unusual_process_state() -> Iterator[None]:
-    """Every imported framework with another default dtype and gradients switched off; undone on leaving."""
+    """Set another default dtype in imported frameworks and disable gradients; restore both on exit."""
     with ExitStack() as stack:
         for module, enter in _UNUSUAL.items():
             if module in sys.modules:
@@ -72,7 +72,7 @@ def _paddle_settings(paddle: Any) -> dict[str, str]:
     return {
         "default dtype": str(paddle.get_default_dtype()),
         "device": str(paddle.device.get_device()),
-        # A generator's state prints with the address of a buffer that each copy has anew.
+        # A generator's state prints the address of a buffer, which differs from copy to copy.
         "random state": _digest(re.sub("0x[0-9a-f]+", "", repr([str(state) for state in paddle.get_rng_state()]))),
         "grad mode": str(paddle.is_grad_enabled()),
         "dynamic mode": str(paddle.in_dynamic_mode()),

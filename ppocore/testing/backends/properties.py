@@ -1,13 +1,13 @@
-"""What every backend must do: the properties that `check_backend` runs, from the elementary to the composed.
+"""List the properties that `check_backend` checks, from elementary to composed.
 
 Each is a function ``check(factory, problem, precision="exact", device="cpu")`` that can be called by itself: it
-holds the backend that ``factory`` makes against the NumPy backend on one `ppocore.testing.problems.Problem`, gives
-the largest errors it saw, and raises `Disagreement` where one is too large.
+compares the backend that ``factory`` builds with the NumPy oracle on one `ppocore.testing.Problem`, returns the largest
+errors, and raises `Disagreement` where one is too large.
 """
 
 from __future__ import annotations
 
-from ppocore.testing.backends.judging import ULP_BOUND, Check, Disagreement, Inapplicable, Property
+from ppocore.testing.backends.comparison import ULP_BOUND, Check, Disagreement, Inapplicable, Property
 from ppocore.testing.backends.masks import masked_actions
 from ppocore.testing.backends.numbers import (
     clipped_gradient,
@@ -119,4 +119,4 @@ PROPERTIES: tuple[Property, ...] = (
     Property("non_finite", non_finite, "steps"),
     Property("process_left_as_found", process_left_as_found, "steps"),
 )
-"""In the order in which a failure explains those after it."""
+"""In an order in which a failure explains those after it."""

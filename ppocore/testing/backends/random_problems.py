@@ -1,4 +1,4 @@
-"""Problems from a seed: at the edges of the loss, or as a run makes them."""
+"""Generate problems from a seed, at the edges of the loss or as in training."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ppocore.testing.backends.problems import Problem
 from ppocore.typing import Array
 
 EDGE_MOVES = (0.0, 0.0, 0.03, -0.03, 0.3, -0.3, 1.0, -1.0, 19.5, -19.5, 21.0, -25.0, 300.0, -300.0)
-"""How far log-probabilities have moved: not at all, inside the clip range, outside it, beyond the clamp at 20."""
+"""Changes of log-probabilities: none, inside the clip range, outside it, and beyond the clamp at 20."""
 EDGE_ADVANTAGES = (0.0, 1.0, 1.0, -1.0, 0.5, -2.5)
 
 MASKS = (None, "some", "one")
-"""What is masked: nothing, some of the actions, or all but one."""
+"""Kinds of masks: none, some of the actions, or all but one."""
 
 
 def random_problem(
@@ -36,31 +36,31 @@ def random_problem(
     separate: bool = False,
     hold_actor: tuple[bool, ...] = (),
 ) -> Problem:
-    """A problem whose numbers are drawn from ``seed``.
+    """Generate a problem whose numbers are drawn from ``seed``.
 
     Args:
         spec: the network.
         objective: the loss.
-        seed: of every number.
-        rows: samples in each minibatch.
-        steps: minibatches.
-        edges: log-ratios beyond the clip range and the clamp, advantages that are 0 or tie, values far from where
-            they were; otherwise minibatches are as a run makes them.
-        masks: one of `MASKS`.
-        weight_scale: standard deviation of what a layer adds up, for inputs of size one.
+        seed: seed of every number.
+        rows: number of samples in each minibatch.
+        steps: number of minibatches.
+        edges: whether log-ratios lie beyond the clip range and the clamp, advantages are zero or tied, and values have
+            moved far; otherwise minibatches are as in training.
+        masks: one of ``None``, ``some`` and ``one`` (all actions but one masked).
+        weight_scale: standard deviation of a layer's sums for inputs of size 1.
         observation_scale: standard deviation of the observations.
-        learning_rate: of each step.
-        max_grad_norm: of each step.
-        adam_epsilon: of the optimizer.
-        critic_learning_rate: of each step.
-        separate: of each step.
-        hold_actor: of each step in turn.
+        learning_rate: learning rate of each step.
+        max_grad_norm: largest gradient norm of each step; None for no clipping.
+        adam_epsilon: epsilon of Adam.
+        critic_learning_rate: the critic's learning rate; None for ``learning_rate``.
+        separate: whether the actor's and the critic's gradients are clipped separately.
+        hold_actor: whether the actor is held in each step.
     """
     recipe = {k: v for k, v in locals().items() if k != "recipe"}
     rng = np.random.default_rng(seed)
     weights = _weights(spec, rng, weight_scale)
-    maker = _Maker(spec, weights, rng, rows, observation_scale, masks, objective.kl_coef > 0.0)
-    batches = tuple(maker.edge_batch() if edges else maker.ordinary_batch() for _ in range(steps))
+    sampler = _Sampler(spec, weights, rng, rows, observation_scale, masks, objective.kl_coef > 0.0)
+    batches = tuple(sampler.edge_batch() if edges else sampler.training_batch() for _ in range(steps))
     settings = {name: recipe[name] for name in ("critic_learning_rate", "separate", "hold_actor")}
     return Problem(
         spec, weights, batches, objective, learning_rate, max_grad_norm, adam_epsilon, **settings, recipe=recipe
@@ -68,15 +68,15 @@ def random_problem(
 
 
 def _weights(spec: NetworkSpec, rng: np.random.Generator, scale: float) -> dict[str, Array]:
-    """Weights that keep the size of what flows through them, biases and log standard deviations a third of it."""
+    """Draw weights that preserve the scale of activations, and biases and log standard deviations of a third of it."""
     return {
         name: rng.normal(0.0, scale / np.sqrt(shape[0]) if len(shape) == 2 else scale / 3.0, shape).astype(np.float32)
         for name, shape in spec.shapes().items()
     }
 
 
-class _Maker:
-    """Makes minibatches for a network."""
+class _Sampler:
+    """Draw minibatches for a network."""
 
     def __init__(
         self,
@@ -100,8 +100,8 @@ class _Maker:
             moved = {name: (array + moves[name] * np.abs(array)).astype(np.float32) for name, array in weights.items()}
             self.old_policy.load_state(moved)
 
-    def ordinary_batch(self) -> Minibatch:
-        """Log-probabilities, values and targets near the network's."""
+    def training_batch(self) -> Minibatch:
+        """Draw log-probabilities, values and targets near the network's."""
         batch = self._acted()
         moved, advantages, error, change = self.rng.normal(0.0, [[0.15], [1.0], [1.0], [0.2]], (4, self.rows))
         return batch._replace(
@@ -112,7 +112,7 @@ class _Maker:
         )
 
     def edge_batch(self) -> Minibatch:
-        """A third of the actions improbable; the rest as `random_problem` says."""
+        """Draw a batch at the edges of the loss, a third of its actions improbable (see `random_problem`)."""
         rng, rows = self.rng, self.rows
         batch = self._acted(improbable=True)
         ties, others = rng.choice(EDGE_ADVANTAGES, rows), rng.normal(0.0, 1.5, rows)
@@ -124,12 +124,12 @@ class _Maker:
         )
 
     def _acted(self, improbable: bool = False) -> Minibatch:
-        """What acting gives: the actions are the policy's, or a third of them of one that ignores the observation."""
+        """Sample actions from the policy, or a third of them regardless of the observation."""
         rng, rows, distribution = self.rng, self.rows, self.distribution
         observations = rng.normal(0.0, self.scale, (rows, self.spec.observation_size))
         parameters, values = self.policy.forward(observations)
-        ignorant = rng.random((rows, 1)) < (1 / 3 if improbable else 0.0)
-        sampled = np.where(ignorant, 0.0, parameters)
+        ignores_observation = rng.random((rows, 1)) < (1 / 3 if improbable else 0.0)
+        sampled = np.where(ignores_observation, 0.0, parameters)
         masks = None if self.masks is None else self._drawn_masks()
         if masks is not None:
             parameters, sampled = (distribution.apply_masks(x, masks) for x in (parameters, sampled))
@@ -144,7 +144,7 @@ class _Maker:
         return Minibatch(observations, actions, log_probs, values, values, values, masks, old_parameters)
 
     def _drawn_masks(self) -> Array:
-        """Flags of which at least one of each component is set, and no other where all but one is masked."""
+        """Draw masks that allow at least one choice of each component, and no other with masks of kind ``one``."""
         flags = []
         for size in component_sizes(self.spec):
             kept = np.arange(size) == self.rng.integers(size, size=(self.rows, 1))
@@ -154,5 +154,5 @@ class _Maker:
 
 
 def component_sizes(spec: NetworkSpec) -> tuple[int, ...]:
-    """How many flags of a mask are for each of the things that are chosen; of bits, two for each."""
+    """Return the number of mask flags of each component of an action; a bit has two."""
     return spec.distribution().mask_sections

@@ -1,4 +1,4 @@
-"""What `ppocore.testing.check_backend` found."""
+"""Report the results of `ppocore.testing.check_backend`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 @dataclass
 class Failure:
-    """The smallest failing example.
+    """Hold the smallest failing example.
 
     Attributes:
-        message: what was raised.
-        code: Python that raises it again.
-        quantity, expected, actual: what was compared and both sides of it, empty where nothing was.
+        message: the error that was raised.
+        code: Python code that raises it again.
+        quantity, expected, actual: what was compared and both sides of it; empty if no numbers were compared.
     """
 
     message: str
@@ -25,16 +25,16 @@ class Failure:
 
 @dataclass(frozen=True)
 class PropertyResult:
-    """One property in one precision.
+    """Hold the result of one property in one precision.
 
     Attributes:
-        name: of the property, a function in `ppocore.testing.backends.properties`.
+        name: name of the property, a function in `ppocore.testing.backends.properties`.
         precision: ``exact`` or ``float32``.
-        examples: problems on which it held.
-        errors: the largest error of each quantity.
-        unit: of the errors.
-        bound: on the errors; 0 where they are counts of what must not be.
-        failure: None if it held everywhere.
+        examples: number of problems on which it held.
+        errors: largest error of each quantity.
+        unit: unit of the errors.
+        bound: upper bound of the errors; 0 where they count numbers that must not differ.
+        failure: the smallest failing example; None if it held on every problem.
     """
 
     name: str
@@ -47,11 +47,11 @@ class PropertyResult:
 
     @property
     def passed(self) -> bool:
-        """Whether it held on every example, of which there must be one."""
+        """Tell whether it held on every problem, of which there must be at least one."""
         return self.failure is None and self.examples > 0
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Convert to a dictionary of JSON types."""
         return {
             "name": self.name,
             "precision": self.precision,
@@ -66,7 +66,7 @@ class PropertyResult:
 
 @dataclass(frozen=True)
 class BackendReport:
-    """Every property of one backend; as text, a table and the code of each failure."""
+    """Hold the results of one backend; ``str(report)`` is a table and code that reproduces each failure."""
 
     backend: str
     device: str
@@ -76,25 +76,25 @@ class BackendReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every property held."""
+        """Tell whether every property held."""
         return all(result.passed for result in self.results)
 
     @property
     def failures(self) -> list[PropertyResult]:
-        """The properties that did not hold, the most elementary first."""
+        """Return the properties that did not hold, the most elementary first."""
         return [result for result in self.results if not result.passed]
 
     def raise_if_failed(self) -> None:
-        """Do nothing if every property held.
+        """Raise the report as an error if a property failed.
 
         Raises:
-            AssertionError: with the whole report.
+            AssertionError: A property failed; the message is the whole report.
         """
         if not self.passed:
             raise AssertionError(str(self))
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Convert to a dictionary of JSON types."""
         return {
             "backend": self.backend,
             "device": self.device,
@@ -113,15 +113,15 @@ class BackendReport:
             row = f"{result.name:<24}{result.precision:<11}{verdict:<8}{result.examples:>8}  {errors}{unit}"
             lines.append(row.rstrip())
         for result in self.failures:
-            lines += ["", *_explained(result)]
+            lines += ["", *_explain(result)]
         failed = len(self.failures)
         outcome = f"{failed} of {len(self.results)} properties failed" if failed else "every property held"
         return "\n".join([*lines, "", f"{self.backend} on {self.device}: {outcome}"])
 
 
-def _explained(result: PropertyResult) -> list[str]:
+def _explain(result: PropertyResult) -> list[str]:
     if result.failure is None:
-        return [f"{result.name} ({result.precision}): no example was found that says anything about it"]
+        return [f"{result.name} ({result.precision}): it could not be checked on any example"]
     return [
         f"{result.name} ({result.precision}) failed; the smallest example found:",
         f"  {result.failure.message}",

@@ -1,4 +1,4 @@
-"""A failing example as Python that can be pasted and run."""
+"""Write a failing example as Python code that reproduces the failure."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from ppocore.testing.backends.problems import Problem
 
 
 def reproduction(name_or_factory: Any, check: str, problem: Problem, precision: str, device: str) -> str:
-    """Code that calls one property with one problem, and so raises what was raised.
+    """Write code that checks one property on one problem, and so raises the same error.
 
-    A factory that cannot be imported by its own name is expected to be called ``factory`` where the code runs.
+    The code of a factory that cannot be imported by its name expects it in a variable ``factory``.
     """
     return (
         "import numpy as np\n\n"
         "from ppocore.backend import Minibatch, Objective\n"
         "from ppocore.networks import NetworkSpec\n"
-        "from ppocore.testing import Problem, conformance, random_problem\n"
+        "from ppocore.testing import Problem, random_problem\n"
+        "from ppocore.testing.backends import properties\n"
         f"{_import(name_or_factory)}\n"
         f"{problem.code()}"
-        f"conformance.{check}(factory, problem, precision={precision!r}, device={device!r})\n"
+        f"properties.{check}(factory, problem, precision={precision!r}, device={device!r})\n"
     )
 
 
 def _import(name_or_factory: Any) -> str:
-    """Lines after which ``factory`` is the factory."""
+    """Write code that imports the factory as ``factory``."""
     if isinstance(name_or_factory, str):
         return f"from ppocore.registry import backend_factory\n\nfactory = backend_factory({name_or_factory!r})\n"
     module, name = getattr(name_or_factory, "__module__", ""), getattr(name_or_factory, "__qualname__", "")
@@ -35,4 +36,4 @@ def _import(name_or_factory: Any) -> str:
                 return f"from {module} import {name} as factory\n"
         except ImportError:
             pass
-    return "# factory: what was given to check_backend\n"
+    return "# factory: the argument of check_backend\n"

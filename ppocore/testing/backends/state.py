@@ -1,4 +1,4 @@
-"""Properties of what a backend holds and touches: its state, its arguments, its refusals, and the process around it."""
+"""Check a backend's state, its use of its arguments, the errors it raises, and the process around it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 from ppocore.backend import Backend, BackendFactory, Minibatch
 from ppocore.backends.numpy_backend import NumpyBackend
 from ppocore.errors import NonFiniteError, UsageError
-from ppocore.testing.backends.judging import Disagreement, Errors, require_dtype, require_same_bits
+from ppocore.testing.backends.comparison import Disagreement, Errors, require_dtype, require_same_bits
 from ppocore.testing.backends.problems import Problem
 from ppocore.testing.backends.process_state import changed_process_state, process_state, unusual_process_state
 from ppocore.typing import Array
 
 
 def state_layout(factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu") -> Errors:
-    """The state has canonical names in canonical order, float32 (in, out) arrays, and the step counts as int64.
+    """Require canonical names in canonical order, float32 arrays of shape (in, out), and int64 step counts.
 
-    The count of the steps at which the actor was held is there as soon as there is one.
+    The count of steps in which the actor was held is part of the state from the first such step on.
     """
     backend = problem.backend(factory, precision, device)
     loaded, weights = backend.state(), backend.weights()
@@ -48,7 +48,7 @@ def state_layout(factory: BackendFactory, problem: Problem, *, precision: str = 
 
 
 def copies(factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu") -> Errors:
-    """What a backend gives back is the caller's: no view of what it holds, and not changed by what it does next."""
+    """Require that a backend returns copies, which later calls do not change and whose changes do not reach it."""
     backend = problem.backend(factory, precision, device)
     batch, *others = problem.minibatches(precision)
     problem.step(backend, batch)
@@ -80,18 +80,18 @@ def copies(factory: BackendFactory, problem: Problem, *, precision: str = "exact
 def inputs_untouched(
     factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu"
 ) -> Errors:
-    """Minibatches and loaded states are read and not written to, and no reference to them is kept."""
+    """Require that minibatches and loaded states are neither written to nor kept by reference."""
     backend = problem.backend(factory, precision, device)
     batch, reference = problem.batch(precision), problem.batch(precision)
-    _everything(backend, problem, batch)
+    _call_all(backend, problem, batch)
     require_same_bits("minibatch", batch.arrays(), reference.arrays())
     state = backend.state()
-    lent = {name: array.copy() for name, array in state.items()}
-    backend.load_state(lent)
+    loaded = {name: array.copy() for name, array in state.items()}
+    backend.load_state(loaded)
     problem.step(backend, batch)
-    require_same_bits("state that was loaded", lent, state)
+    require_same_bits("state that was loaded", loaded, state)
     stepped = backend.state()
-    for array in lent.values():
+    for array in loaded.values():
         array[...] = 7
     require_same_bits("state after what was loaded was written to", backend.state(), stepped)
     return {}
@@ -100,22 +100,22 @@ def inputs_untouched(
 def asking_is_not_stepping(
     factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu"
 ) -> Errors:
-    """`forward`, `evaluate` and `gradients` leave the state alone, and the next step as it would have been."""
+    """Require that ``forward``, ``evaluate`` and ``gradients`` change neither the state nor the next step."""
     backend, other = (problem.backend(factory, precision, device) for _ in range(2))
     batch = problem.batch(precision)
     before = backend.state()
     backend.forward(batch.observations)
     backend.evaluate(batch, problem.objective)
     backend.gradients(batch, problem.objective)
-    require_same_bits("state after asking", backend.state(), before)
+    require_same_bits("state after forward, evaluate and gradients", backend.state(), before)
     for each in (backend, other):
         problem.step(each, batch)
-    require_same_bits("state after a step that followed asking", backend.state(), other.state())
+    require_same_bits("state after forward, evaluate, gradients and a step", backend.state(), other.state())
     return {}
 
 
 def bad_state(factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu") -> Errors:
-    """A state that lacks a tensor or has one of another shape is refused by its name, and changes nothing."""
+    """Require a `UsageError` that names a tensor missing from a state, or of another shape, and an unchanged state."""
     backend = problem.backend(factory, precision, device)
     problem.step(backend, problem.batch(precision))
     before = backend.state()
@@ -126,14 +126,14 @@ def bad_state(factory: BackendFactory, problem: Problem, *, precision: str = "ex
         wrong.append((tensor, {**before, tensor: np.zeros((*before[tensor].shape, 2), np.float32)}))
     for tensor, state in wrong:
         changed = {n: a + 1 if n != tensor else a for n, a in state.items()}
-        error = _raised(UsageError, partial(backend.load_state, changed))
+        error = _catch(UsageError, partial(backend.load_state, changed))
         if repr(tensor) not in str(error):
-            raise Disagreement("loading a bad state", f"a UsageError that names {tensor!r}", _described(error))
-        require_same_bits("state after a bad one was refused", backend.state(), before)
+            raise Disagreement("loading a bad state", f"a UsageError that names {tensor!r}", _describe(error))
+        require_same_bits("state after a bad one was rejected", backend.state(), before)
     return {}
 
 
-NOT_FINITE = (
+NON_FINITE = (
     ("observations", np.nan),
     ("log_probs", np.nan),
     ("advantages", -np.inf),
@@ -146,8 +146,8 @@ NOT_FINITE = (
 
 
 def non_finite(factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu") -> Errors:
-    """An update that is not finite raises `NonFiniteError` with the oracle's words and leaves the state unchanged."""
-    for field, bad in NOT_FINITE:
+    """Require that an update that is not finite raises the oracle's `NonFiniteError` and leaves the state unchanged."""
+    for field, bad in NON_FINITE:
         read = {"values": problem.objective.value_clip_range is not None, "old_parameters": problem.objective.kl_coef}
         if not read.get(field, True):
             continue
@@ -156,7 +156,7 @@ def non_finite(factory: BackendFactory, problem: Problem, *, precision: str = "e
         for backend in made:
             first = problem.batch(precision)
             problem.step(backend, first)
-            batch = problem.batch(precision)._replace(masks=None)  # which might keep the number from being read
+            batch = problem.batch(precision)._replace(masks=None)  # a mask could keep the number from being read
             if field in Minibatch._fields:
                 getattr(batch, field)[-1] = bad
             else:
@@ -164,63 +164,65 @@ def non_finite(factory: BackendFactory, problem: Problem, *, precision: str = "e
                 state[field][-1] = bad
                 backend.load_state(state)
             before = backend.state()
-            errors.append(_raised(NonFiniteError, partial(problem.step, backend, batch)))
+            errors.append(_catch(NonFiniteError, partial(problem.step, backend, batch)))
             require_same_bits(f"state after an update with {bad} in {field}", backend.state(), before)
         if str(errors[0]) != str(errors[1]):
-            raise Disagreement(f"an update with {bad} in {field}", _described(errors[1]), _described(errors[0]))
+            raise Disagreement(f"an update with {bad} in {field}", _describe(errors[1]), _describe(errors[0]))
     return {}
 
 
 def wrong_device(factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu") -> Errors:
-    """A device that there is not is refused with a `UsageError` that repeats its name."""
-    asked = "no-such-device"
-    error = _raised(
+    """Require a `UsageError` that names a device that does not exist."""
+    missing = "no-such-device"
+    error = _catch(
         UsageError,
-        lambda: factory(problem.spec, precision=precision, adam_epsilon=problem.adam_epsilon, device=asked),
+        lambda: factory(problem.spec, precision=precision, adam_epsilon=problem.adam_epsilon, device=missing),
     )
-    if asked not in str(error):
-        raise Disagreement(f"device={asked!r}", f"a UsageError that names {asked!r}", _described(error))
+    if missing not in str(error):
+        raise Disagreement(f"device={missing!r}", f"a UsageError that names {missing!r}", _describe(error))
     return {}
 
 
 def process_left_as_found(
     factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu"
 ) -> Errors:
-    """Nothing that belongs to the whole process is changed: random streams, default dtype, threads, grad mode, device.
+    """Require that a backend neither changes nor depends on the state of the process.
 
-    And nothing of it is relied upon: where it is found unusual, the results are the same.
+    That is random states, default dtypes and devices, thread counts and grad mode; results must be the same where the
+    default dtype and the grad mode are unusual.
     """
     results = []
     for context in (None, unusual_process_state):
         found = process_state()
         if context is None:
-            results.append(_life(factory, problem, precision, device))
+            results.append(_run(factory, problem, precision, device))
         else:
             with context():
                 inside = process_state()
-                results.append(_life(factory, problem, precision, device))
-                _require_left(inside)
-        _require_left(found)
+                results.append(_run(factory, problem, precision, device))
+                _require_unchanged(inside)
+        _require_unchanged(found)
     require_same_bits("state in a process with an unusual default dtype and grad mode", results[1], results[0])
     return {}
 
 
-def _life(factory: BackendFactory, problem: Problem, precision: str, device: str) -> dict[str, Array]:
-    """Everything that a run does with a backend; the state that it ends in."""
+def _run(factory: BackendFactory, problem: Problem, precision: str, device: str) -> dict[str, Array]:
+    """Do all that a run does with a backend, and return the final state."""
     backend = problem.backend(factory, precision, device)
     with backend.using_threads(1):
         for index, batch in enumerate(problem.minibatches(precision)):
-            _everything(backend, problem, batch, index)
+            _call_all(backend, problem, batch, index)
     backend.load_state(backend.state())
     return backend.state()
 
 
-def _require_left(before: Mapping[str, Any]) -> None:
+def _require_unchanged(before: Mapping[str, Any]) -> None:
     for name, (was, now) in changed_process_state(before).items():
         raise Disagreement(f"{name}, of the whole process,", was, now)
 
 
-def _everything(backend: Backend, problem: Problem, batch: Minibatch, index: int = 0) -> None:
+def _call_all(backend: Backend, problem: Problem, batch: Minibatch, index: int = 0) -> None:
+    """Call every method that takes a minibatch."""
     backend.forward(batch.observations)
     backend.evaluate(batch, problem.objective)
     backend.gradients(batch, problem.objective)
@@ -231,8 +233,8 @@ def _arrays(named: Mapping[str, Any]) -> dict[str, Array]:
     return {name: value for name, value in named.items() if isinstance(value, np.ndarray)}
 
 
-def _raised(kind: type[Exception], action: Callable[[], object]) -> Exception | None:
-    """The error of that kind that an action raises, or None; others pass."""
+def _catch(kind: type[Exception], action: Callable[[], object]) -> Exception | None:
+    """Return the error of this kind that an action raises, or None."""
     try:
         with np.errstate(all="ignore"):
             action()
@@ -241,5 +243,5 @@ def _raised(kind: type[Exception], action: Callable[[], object]) -> Exception | 
     return None
 
 
-def _described(error: Exception | None) -> str:
+def _describe(error: Exception | None) -> str:
     return "no error" if error is None else f"{type(error).__name__}: {error}"

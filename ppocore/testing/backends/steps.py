@@ -1,4 +1,4 @@
-"""Properties of optimizer steps: where they end, to the bit in exact mode, and what a state carries over."""
+"""Check the results of optimizer steps, to the bit in exact mode, and continuing from a state."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import numpy as np
 
 from ppocore.backend import Backend, BackendFactory
 from ppocore.backends.numpy_backend import NumpyBackend
-from ppocore.testing.backends.judging import Disagreement, Errors, differing, reference, require_same_bits
+from ppocore.testing.backends.comparison import Disagreement, Errors, differing, reference, require_same_bits
 from ppocore.testing.backends.one_step import after_one_step
 from ppocore.testing.backends.problems import Problem
 from ppocore.typing import Array
 
-_Maker = tuple[BackendFactory, str]
-"""A factory and the device that it is to compute on."""
+_Target = tuple[BackendFactory, str]
+"""A factory and the device of its backends."""
 
 DRIFT_BOUND = 0.02
-"""Bound of what float32 weights may differ by, in learning rates, for each of the first eight steps."""
+"""Largest difference of two float32 weights, in learning rates, for each of the first eight steps."""
 
 
 def adam_step(factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu") -> Errors:
-    """One step from the problem's weights ends, weights and both moments, where Adam's formula says.
+    """Require that one step gives the weights and both moments of Adam's formula.
 
-    It must be the one float32 number, wherever the rounding of sums does not decide between two.
+    In exact mode each must be the one right float32 number, unless the rounding of sums decides between two.
     """
     problem = problem.with_one_optimizer()
     expected = reference(problem, precision)
@@ -41,16 +41,16 @@ def adam_step(factory: BackendFactory, problem: Problem, *, precision: str = "ex
 def learning_rate(
     factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu"
 ) -> Errors:
-    """The learning rate counts to the last digit of float64.
+    """Require that the learning rate is used in float64.
 
-    With next to no epsilon the first step is the rate itself, here so large that it is what the weights then are, and
-    midway between two float32 numbers.
+    With a tiny epsilon the first step has the size of the learning rate. Here it is so large that the weights are equal
+    to it after the step, and it lies almost midway between two float32 numbers.
     """
     rate = 1000.0 + 0.49 * float(np.spacing(np.float32(1000.0)))
     large = problem.with_one_optimizer(learning_rate=rate, max_grad_norm=None, adam_epsilon=1e-30)
     weights = []
-    for make, place in ((factory, device), (NumpyBackend, "cpu")):
-        backend = large.backend(make, precision, place)
+    for f, d in ((factory, device), (NumpyBackend, "cpu")):
+        backend = large.backend(f, precision, d)
         large.step(backend, large.batch(precision))
         weights.append(backend.weights())
     require_same_bits(f"weights after a step of learning rate {rate!r}", *weights)
@@ -58,7 +58,7 @@ def learning_rate(
 
 
 def bit_equality(factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu") -> Errors:
-    """After as many steps as the problem has minibatches, weights and moments are the oracle's to the bit."""
+    """Require that weights and moments equal the oracle's to the bit after a step on each of the minibatches."""
     backend, oracle = (problem.backend(f, precision, d) for f, d in ((factory, device), (NumpyBackend, "cpu")))
     for step, (batch, again) in enumerate(zip(*[problem.minibatches(precision) for _ in range(2)], strict=True), 1):
         problem.step(backend, batch, step - 1)
@@ -70,7 +70,7 @@ def bit_equality(factory: BackendFactory, problem: Problem, *, precision: str = 
 def float32_drift(
     factory: BackendFactory, problem: Problem, *, precision: str = "float32", device: str = "cpu"
 ) -> Errors:
-    """In float32 mode the weights stay within `DRIFT_BOUND` learning rates a step of the oracle's, for 8 steps."""
+    """Require that float32 weights drift from the oracle's by at most `DRIFT_BOUND` learning rates a step."""
     backend, oracle = (problem.backend(f, precision, d) for f, d in ((factory, device), (NumpyBackend, "cpu")))
     worst = 0.0
     for step, (batch, again) in enumerate(zip(*[problem.minibatches(precision) for _ in range(2)], strict=True), 1):
@@ -86,7 +86,7 @@ def float32_drift(
 
 
 def resume(factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu") -> Errors:
-    """A state put into a new backend continues to the bits of the run that was not interrupted."""
+    """Require that a new backend with a loaded state continues the run to the bit."""
     whole = problem.backend(factory, precision, device)
     part = problem.backend(factory, precision, device)
     half = len(problem.batches) // 2
@@ -103,39 +103,39 @@ def resume(factory: BackendFactory, problem: Problem, *, precision: str = "exact
 
 
 def handover(factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu") -> Errors:
-    """A state written by the oracle is continued by the backend, and the other way round, to the same bits."""
+    """Require that the backend continues the oracle's state, and the oracle the backend's, to the same bits."""
     half = len(problem.batches) // 2
-    oracle: _Maker = (NumpyBackend, "cpu")
-    candidate: _Maker = (factory, device)
+    oracle: _Target = (NumpyBackend, "cpu")
+    candidate: _Target = (factory, device)
     whole = _run(problem, [oracle], precision, half)
     worst = 0.0
     for order in ([oracle, candidate], [candidate, oracle]):
-        ended = _run(problem, order, precision, half)
+        final = _run(problem, order, precision, half)
         first = "the oracle" if order[0] is oracle else "the backend"
-        require_same_bits(f"state of a run begun by {first}", ended, whole)
-        worst = max(worst, differing(ended, whole))
+        require_same_bits(f"state of a run begun by {first}", final, whole)
+        worst = max(worst, differing(final, whole))
     return {"numbers that differ after a handover": worst}
 
 
-def _run(problem: Problem, makers: list[_Maker], precision: str, half: int) -> dict[str, Array]:
-    """Run the problem, its second half on the last of the makers."""
-    backend = _made(problem, makers[0], precision)
+def _run(problem: Problem, targets: list[_Target], precision: str, half: int) -> dict[str, Array]:
+    """Run the problem's steps, the second half on the second backend if there is one."""
+    backend = _backend(problem, targets[0], precision)
     for step, batch in enumerate(problem.minibatches(precision)):
-        if step == half and len(makers) > 1:
+        if step == half and len(targets) > 1:
             state = backend.state()
-            backend = _made(problem, makers[1], precision)
+            backend = _backend(problem, targets[1], precision)
             backend.load_state(state)
         problem.step(backend, batch, step)
     return backend.state()
 
 
-def _made(problem: Problem, maker: _Maker, precision: str) -> Backend:
-    factory, device = maker
+def _backend(problem: Problem, target: _Target, precision: str) -> Backend:
+    factory, device = target
     return problem.backend(factory, precision, device)
 
 
 def _drift(problem: Problem, backend: Backend, oracle: Backend) -> float:
-    """The largest difference of two weights, in learning rates."""
+    """Return the largest difference of two weights, in learning rates."""
     ours, theirs = backend.weights(), oracle.weights()
     differences = [np.abs(ours[name].astype(np.float64) - theirs[name]).max() for name in theirs]
     return float(max(differences)) / max(problem.learning_rate, problem.critic_learning_rate or 0.0)

@@ -1,7 +1,7 @@
-"""Hypothesis strategies for what a backend is given: networks, losses, minibatches and runs of them.
+"""Define hypothesis strategies for a backend's inputs: networks, losses and minibatches.
 
-Sizes, scales and settings are drawn one by one, so that a failure shrinks to a small network and few rows; the
-numbers in the arrays come from a drawn seed, which keeps drawing fast and makes every problem two lines of code.
+Sizes, scales and settings are drawn one by one, so that a failure shrinks to a small network and few rows. The numbers
+in the arrays come from a drawn seed: this is fast, and a problem is one call of `random_problem`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ACTIVATIONS = ("tanh", "relu")
 
 @st.composite
 def network_specs(draw: st.DrawFn, action_kinds: tuple[str, ...] = ACTION_KINDS, max_layers: int = 3) -> NetworkSpec:
-    """Networks of every kind, from no hidden layer to ``max_layers``."""
+    """Draw networks of every kind, from no hidden layer to ``max_layers``."""
     kind = draw(st.sampled_from(action_kinds))
     several = KINDS[kind].has_choices
     choices = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))) if several else ()
@@ -41,7 +41,7 @@ def network_specs(draw: st.DrawFn, action_kinds: tuple[str, ...] = ACTION_KINDS,
 
 @st.composite
 def objectives(draw: st.DrawFn, critic_l2: bool = True) -> Objective:
-    """Losses with and without clipping of either kind, value clipping, entropy, value, divergence and L2 terms."""
+    """Draw losses with and without clipping, dual clipping, value clipping, and entropy, value, KL and L2 terms."""
     clip = draw(st.sampled_from([True, True, True, False]))
     return Objective(
         clip_range=draw(st.sampled_from([0.2, 0.01, 0.1, 0.5, 0.9])),
@@ -60,7 +60,7 @@ def _masks(spec: NetworkSpec) -> st.SearchStrategy[str | None]:
 
 
 def _optimizers(spec: NetworkSpec, steps: int) -> st.SearchStrategy[dict[str, Any]]:
-    """One optimizer for all weights, or what can be different about the critic's."""
+    """Draw one optimizer for all weights, or settings of the critic's own."""
     held = st.tuples(*[st.booleans()] * steps)
     different = st.fixed_dictionaries(
         {
@@ -74,7 +74,7 @@ def _optimizers(spec: NetworkSpec, steps: int) -> st.SearchStrategy[dict[str, An
 
 @st.composite
 def edge_problems(draw: st.DrawFn) -> Problem:
-    """One minibatch at the edges of the loss; weights from all zero to large, observations up to ten thousands."""
+    """Draw one minibatch at the edges of the loss, with weights from zero to large and observations up to 1e4."""
     spec = draw(network_specs())
     return random_problem(
         spec,
@@ -93,7 +93,7 @@ def edge_problems(draw: st.DrawFn) -> Problem:
 
 @st.composite
 def runs_of_steps(draw: st.DrawFn, min_steps: int = 2, max_steps: int = 8) -> Problem:
-    """A few optimizer steps on minibatches as a run makes them."""
+    """Draw a few optimizer steps on minibatches as in training."""
     spec = draw(network_specs())
     steps = draw(st.integers(min_steps, max_steps))
     return random_problem(

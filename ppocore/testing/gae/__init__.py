@@ -1,5 +1,6 @@
-"""Checks of advantage functions: anyone's, in any framework.
+"""Check an advantage function, in any array framework.
 
-``check`` is the entry; ``trajectories`` draws what they are given, ``oracle`` says what is right, ``properties`` what
-must hold, ``defects`` what goes wrong in practice, ``diagnosis`` which of these it is, ``adapters`` other signatures.
+``check`` is the entry; ``trajectories`` draws arguments, ``oracle`` computes the expected advantages by definition,
+``properties`` lists what must hold, ``defects`` the known mistakes, ``diagnosis`` finds which of them a candidate
+makes, and ``adapters`` converts other signatures.
 """

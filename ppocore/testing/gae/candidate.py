@@ -1,4 +1,4 @@
-"""Calling somebody's advantage function: its kind of array, its signature, its time limit, and what it gives back."""
+"""Call a candidate advantage function: convert its arguments, limit its time and validate its results."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ ARRAYS = ("numpy", "torch", "paddle", "jax")
 NAMES = ("rewards", "values", "next_values", "terminated", "truncated")
 
 
-class Misbehaviour(AssertionError):
-    """What a candidate did on an example besides giving wrong numbers: it raised, or gave no advantages."""
+class CandidateError(AssertionError):
+    """Report that a candidate raised an error, exceeded its time limit, or returned no valid advantages."""
 
 
 class Outcome(NamedTuple):
-    """What one call gave, as NumPy: advantages (T, N), returns or None, and its arguments after the call."""
+    """Hold the NumPy results of one call: advantages (T, N), returns or None, and the arguments after the call."""
 
     advantages: Array
     returns: Array | None
@@ -35,24 +35,24 @@ class Outcome(NamedTuple):
 
 
 class Candidate:
-    """An advantage function to be checked.
+    """Wrap an advantage function that is to be checked.
 
     Args:
-        function: takes (rewards, values, next_values, terminated, truncated, gamma, lam), arrays (T, N), and gives the
-            advantages, or the advantages and the returns.  A parameter ``valid`` is passed where it has one.
-        arrays: what it takes: ``numpy``, ``torch``, ``paddle`` or ``jax``.
-        valid: whether to check invalid rows; by default where it has a parameter of that name.
-        seconds: how long a call may take.
+        function: takes (rewards, values, next_values, terminated, truncated, gamma, lam), arrays (T, N), and returns
+            the advantages, or the advantages and the returns. It is passed ``valid`` if it has such a parameter.
+        arrays: kind of its arrays: ``numpy``, ``torch``, ``paddle`` or ``jax``.
+        valid: whether to check invalid rows; by default, if it has a parameter ``valid``.
+        seconds: time limit of a call.
 
     Raises:
-        UsageError: it cannot be called, another kind of array, or one whose framework is not installed.
+        UsageError: it cannot be called, ``arrays`` is unknown, or the framework is not installed.
     """
 
     def __init__(
         self, function: Callable[..., Any], *, arrays: str = "numpy", valid: bool | None = None, seconds: float = 5.0
     ) -> None:
         if not callable(function):
-            raise UsageError(f"the candidate is {function!r}, expected a function that gives advantages")
+            raise UsageError(f"the candidate is {function!r}, expected a function that returns advantages")
         if arrays not in ARRAYS:
             raise UsageError(f"arrays={arrays!r} is unknown: use one of {', '.join(ARRAYS)}")
         self.function, self.arrays, self._seconds = function, arrays, seconds
@@ -63,10 +63,10 @@ class Candidate:
         self.takes_valid = parameters is not None and "valid" in parameters if valid is None else valid
 
     def __call__(self, trajectory: Trajectory) -> Outcome:
-        """Call it on one trajectory, with copies.
+        """Call the function with copies of a trajectory's arrays.
 
         Raises:
-            Misbehaviour: it raised, took too long, or what it gave are no advantages of this trajectory.
+            CandidateError: it raised an error, exceeded its time limit, or returned no valid advantages.
         """
         given = {name: getattr(trajectory, name).copy() for name in NAMES}
         if self.takes_valid:
@@ -76,8 +76,8 @@ class Candidate:
         after = {name: read(array, framework_of(array)).array for name, array in arguments.items()}
         parts = list(result) if isinstance(result, tuple | list) else [result]
         if not 1 <= len(parts) <= 2:
-            raise Misbehaviour(
-                f"it returned {len(parts)} things, expected the advantages, or the advantages and the returns"
+            raise CandidateError(
+                f"it returned {len(parts)} values, expected the advantages, or the advantages and the returns"
             )
         names = ("advantages", "returns")
         found = [self._read(name, part, trajectory) for name, part in zip(names, parts, strict=False)]
@@ -92,29 +92,30 @@ class Candidate:
                     return self.function(*positional, gamma=trajectory.gamma, lam=trajectory.lam, **extra)
                 return self.function(*positional, trajectory.gamma, trajectory.lam, **extra)
         except TimeoutError as error:
-            raise Misbehaviour(f"it took longer than {self._seconds:g} s") from error
+            raise CandidateError(f"it took longer than {self._seconds:g} s") from error
         except (Exception, SystemExit) as error:
-            raise Misbehaviour(f"it raised {type(error).__name__}: {error}") from error
+            raise CandidateError(f"it raised {type(error).__name__}: {error}") from error
 
     def _read(self, name: str, part: Any, trajectory: Trajectory) -> Array:
         framework = framework_of(part)
         kind = framework or ("numpy" if isinstance(part, np.ndarray) else type(part).__name__)
         if kind != self.arrays:
-            raise Misbehaviour(f"its {name} are of kind {kind}, the rewards of kind {self.arrays}")
+            raise CandidateError(f"its {name} are of kind {kind}, expected {self.arrays}, the kind of the rewards")
         array = read(part, framework).array
         if array.shape != trajectory.rewards.shape:
-            raise Misbehaviour(f"its {name} have shape {array.shape}, the rewards {trajectory.rewards.shape}")
+            expected = trajectory.rewards.shape
+            raise CandidateError(f"its {name} have shape {array.shape}, expected {expected}, the shape of the rewards")
         if array.dtype.kind != "f":
-            raise Misbehaviour(f"its {name} have dtype {array.dtype}, expected a floating-point one")
+            raise CandidateError(f"its {name} have dtype {array.dtype}, expected a floating-point dtype")
         bad = ~np.isfinite(array)
         if bad.any():
             t, i = np.argwhere(bad)[0].tolist()
-            raise Misbehaviour(f"its {name} have {array[t, i]} in row {t} of column {i}")
+            raise CandidateError(f"its {name} have {array[t, i]} in row {t} of column {i}, expected finite numbers")
         return array
 
 
 def _parameters(function: Callable[..., Any]) -> set[str] | None:
-    """The names of its parameters; None where they cannot be told."""
+    """Return the names of a function's parameters, or None if they are unknown."""
     try:
         return set(inspect.signature(function).parameters)
     except (TypeError, ValueError):
@@ -122,7 +123,7 @@ def _parameters(function: Callable[..., Any]) -> set[str] | None:
 
 
 def _converter(arrays: str) -> Callable[[Array], Any]:
-    """NumPy to the candidate's kind of array; its framework is imported now."""
+    """Return a function that converts NumPy arrays to the candidate's kind, and import its framework."""
     if arrays == "numpy":
         return lambda array: array
     try:
@@ -138,12 +139,12 @@ def _converter(arrays: str) -> Callable[[Array], Any]:
 
         return lambda array: jax.numpy.asarray(array)
     except ModuleNotFoundError as error:
-        raise UsageError(f"arrays={arrays!r} needs {error.name}, which is not installed") from error
+        raise UsageError(f"{error.name} is not installed, which arrays={arrays!r} needs") from error
 
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Interrupts what runs longer, where the platform can; elsewhere it may run on."""
+    """Raise `TimeoutError` after some seconds; on Windows and in other threads there is no limit."""
     usable = sys.platform != "win32" and threading.current_thread() is threading.main_thread()
     if not usable or signal.getitimer(signal.ITIMER_REAL)[0]:
         yield

@@ -1,4 +1,4 @@
-"""`check_gae`: every property of an advantage function, and a report that says which mistake it makes."""
+"""Check every property of an advantage function, and report which known mistake it makes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from hypothesis import seed as seeded
 from ppocore.errors import UsageError
 from ppocore.testing.gae.adapters import truncation_in_rewards
 from ppocore.testing.gae.candidate import Candidate
+from ppocore.testing.gae.comparison import Inapplicable, Mismatch
 from ppocore.testing.gae.diagnosis import diagnose
-from ppocore.testing.gae.properties import PROPERTIES, Inapplicable, Mismatch, Property
+from ppocore.testing.gae.properties import PROPERTIES, Property
 from ppocore.testing.gae.report import Diagnosis, GAEFailure, GAEReport, GAEResult
 from ppocore.testing.gae.trajectories import Trajectory, trajectories
 
@@ -31,30 +32,29 @@ def check_gae(
     properties: Iterable[str] | None = None,
     raise_on_failure: bool = True,
 ) -> GAEReport:
-    """Check somebody's generalized advantage estimation.
+    """Check an implementation of generalized advantage estimation.
 
     Args:
-        function: takes (rewards, values, next_values, terminated, truncated, gamma, lam), arrays (T, N) with time
-            first, as described in `ppocore.advantages`, and gives the advantages, or the advantages and the returns.
-            Others come in by an adapter: `from_dones`, `batch_major`, `episode_lists`, `token_level`.
-        arrays: what it takes and gives: ``numpy``, ``torch``, ``paddle`` or ``jax``.
-        truncation: a choice to declare: ``in_rewards`` where the caller is to add ``gamma * next_values`` to the
-            rewards at a truncation, as some libraries do, and the function itself does not bootstrap there.
-        valid: whether rows that are no transitions are checked; by default where the function has a parameter
-            ``valid``, which is then passed.
-        max_examples: trajectories tried for each property.
-        seed: of the trajectories: the same seed tries the same ones.
-        seconds: how long a call may take.
-        properties: names from `ppocore.testing.gae.properties`; all if not given.
-        raise_on_failure: whether a property that does not hold is raised.
+        function: takes (rewards, values, next_values, terminated, truncated, gamma, lam), time-major arrays (T, N) as
+            described in `ppocore.advantages`, and returns the advantages, or the advantages and the returns. Other
+            signatures need an adapter: `from_dones`, `batch_major`, `episode_lists` or `token_level`.
+        arrays: kind of its arrays: ``numpy``, ``torch``, ``paddle`` or ``jax``.
+        truncation: ``next_values`` if the function bootstraps at a truncation, or ``in_rewards`` if its caller adds
+            ``gamma * next_values`` to the reward there, as some libraries do.
+        valid: whether to check rows that are not transitions; by default, if the function has a parameter ``valid``,
+            which is then passed.
+        max_examples: number of trajectories for each property.
+        seed: seed of the trajectories; equal seeds give equal trajectories.
+        seconds: time limit of a call.
+        properties: names from `ppocore.testing.gae.properties`; all by default.
+        raise_on_failure: whether to raise an error if a property does not hold.
 
     Returns:
-        The report; ``str(report)`` is what a failure says.
+        The report; ``str(report)`` is the message of a failure.
 
     Raises:
-        AssertionError: some property does not hold.
-        UsageError: (a `ValueError`) a candidate that is no function, an unknown property or choice, or a framework that
-            is not installed.
+        AssertionError: A property does not hold.
+        UsageError: the candidate is not a function, a property or a choice is unknown, or a framework is not installed.
     """
     if truncation not in TRUNCATIONS:
         raise UsageError(f"truncation={truncation!r} is unknown: use one of {', '.join(TRUNCATIONS)}")
@@ -63,34 +63,34 @@ def check_gae(
         function = truncation_in_rewards(function)
     candidate = Candidate(function, arrays=arrays, valid=valid, seconds=seconds)
     results: list[GAEResult] = []
-    for checked in _chosen(properties):
+    for checked in _select(properties):
         if checked.needs_valid and not candidate.takes_valid:
             results.append(GAEResult(checked.name, checked.says, None, "it has no parameter valid"))
             continue
         first = all(result.passed is not False for result in results)
-        results.append(_tried(checked, candidate, max_examples, seed, shrink=first))
+        results.append(_check(checked, candidate, max_examples, seed, shrink=first))
         failure = results[-1].failure
-        if failure is not None and not failure.trajectory_matters:
-            break  # it gives no advantages at all: the other properties would say the same
-    report = GAEReport(name, arrays, truncation, seed, max_examples, tuple(results), _diagnosed(candidate, results))
+        if failure is not None and not failure.has_advantages:
+            break  # without advantages every other property would fail in the same way
+    report = GAEReport(name, arrays, truncation, seed, max_examples, tuple(results), _diagnose(candidate, results))
     if raise_on_failure:
         report.raise_if_failed()
     return report
 
 
-def _chosen(names: Iterable[str] | None) -> list[Property]:
+def _select(names: Iterable[str] | None) -> list[Property]:
     if names is None:
         return PROPERTIES
     known = {checked.name: checked for checked in PROPERTIES}
-    asked = list(names)
-    unknown = [name for name in asked if name not in known]
+    selected = list(names)
+    unknown = [name for name in selected if name not in known]
     if unknown:
         raise UsageError(f"there is no property {unknown[0]!r}: choose from {', '.join(known)}")
-    return [known[name] for name in asked]
+    return [known[name] for name in selected]
 
 
-def _tried(checked: Property, candidate: Candidate, max_examples: int, seed: int, *, shrink: bool) -> GAEResult:
-    """One property, over what hypothesis draws; the smallest example that fails if ``shrink``."""
+def _check(checked: Property, candidate: Candidate, max_examples: int, seed: int, *, shrink: bool) -> GAEResult:
+    """Check one property on trajectories that hypothesis draws, and shrink a counterexample if ``shrink``."""
     held = 0
 
     @seeded(seed)
@@ -116,21 +116,21 @@ def _tried(checked: Property, candidate: Candidate, max_examples: int, seed: int
         run()
     except Mismatch as mismatch:
         return GAEResult(checked.name, checked.says, held, failure=GAEFailure.of(mismatch, candidate))
-    return GAEResult(checked.name, checked.says, held, "" if held else "no example said anything about it")
+    return GAEResult(checked.name, checked.says, held, "" if held else "it applied to no example")
 
 
-def _diagnosed(candidate: Candidate, results: list[GAEResult]) -> Diagnosis | None:
+def _diagnose(candidate: Candidate, results: list[GAEResult]) -> Diagnosis | None:
     failures = [result.failure for result in results if result.failure is not None]
     if not failures:
         return None
-    if not failures[0].trajectory_matters:
-        return Diagnosis((), asked=False)
+    if not failures[0].has_advantages:
+        return Diagnosis((), attempted=False)
     found = diagnose(candidate, failures[0].trajectory)
     return Diagnosis(tuple((defect.name, defect.says) for defect in found))
 
 
 def gae_suite(function: Callable[..., Any], **settings: Any) -> type:
-    """A class of tests for pytest, one for each property of an advantage function.
+    """Make a class of pytest tests, one for each property of an advantage function.
 
     ::
 
@@ -138,8 +138,8 @@ def gae_suite(function: Callable[..., Any], **settings: Any) -> type:
         TestGAE = gae_suite(my_gae)
 
     Args:
-        function: as for `check_gae`.
-        settings: likewise.
+        function: the candidate, as for `check_gae`.
+        settings: other arguments of `check_gae`.
     """
 
     def test(name: str) -> Callable[[Any], None]:
@@ -149,6 +149,6 @@ def gae_suite(function: Callable[..., Any], **settings: Any) -> type:
         return run
 
     tests = {f"test_{checked.name}": test(checked.name) for checked in PROPERTIES}
-    for name, made in tests.items():
-        made.__name__, made.__doc__ = name, None
-    return type("TestGAE", (), {"__doc__": f"What {getattr(function, '__name__', 'it')} is held to.", **tests})
+    for name, test_function in tests.items():
+        test_function.__name__, test_function.__doc__ = name, None
+    return type("TestGAE", (), {"__doc__": f"Properties of {getattr(function, '__name__', 'a candidate')}.", **tests})

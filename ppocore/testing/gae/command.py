@@ -1,4 +1,4 @@
-"""``ppocore check-gae MODULE:FUNCTION``."""
+"""Run ``ppocore check-gae``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,22 @@ from ppocore.testing.target import find_target
 def check_gae_command(
     target: str, *, signature: str, arrays: str, truncation: str, examples: int, seed: int, as_json: bool
 ) -> bool:
-    """Check the function that ``MODULE:FUNCTION`` names and print the report; whether no property failed.
+    """Check an advantage function and print the report.
+
+    Args:
+        target: ``MODULE:FUNCTION``.
+        signature: signature of the function, a key of the adapters below.
+        arrays: kind of its arrays, as for `check_gae`.
+        truncation: convention for truncations, as for `check_gae`.
+        examples: number of trajectories for each property, at least 1.
+        seed: seed of the trajectories.
+        as_json: whether to print the report as one JSON object.
+
+    Returns:
+        Whether no property failed.
 
     Raises:
-        UsageError: hypothesis is not installed, no such function, or a setting out of range.
+        UsageError: hypothesis is not installed, there is no such function, or an argument is out of range.
     """
     if examples < 1:
         raise UsageError(f"--examples {examples} must be at least 1")
@@ -28,7 +40,7 @@ def check_gae_command(
     except ModuleNotFoundError as error:
         if error.name != "hypothesis":
             raise
-        raise UsageError("this needs hypothesis: pip install 'ppocore[test]'") from error
+        raise UsageError("hypothesis is not installed: pip install 'ppocore[test]'") from error
     adapters: dict[str, Callable[[Any], Any]] = {
         "flags": lambda f: f,
         "dones": from_dones,

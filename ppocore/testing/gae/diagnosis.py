@@ -1,55 +1,54 @@
-"""Which known mistake a candidate makes: the one whose numbers it gives, wherever the known ones differ."""
+"""Find the known mistakes that give a candidate's numbers."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ppocore.testing.gae.candidate import Candidate, Misbehaviour, Outcome
-from ppocore.testing.gae.defects import DEFECTS, Defect, right
-from ppocore.testing.gae.properties import tolerance
-from ppocore.testing.gae.trajectories import Trajectory, telling_trajectories
-
-NONE_KNOWN = "none of the known ones"
+from ppocore.testing.gae.candidate import Candidate, CandidateError, Outcome
+from ppocore.testing.gae.comparison import tolerance
+from ppocore.testing.gae.defects import DEFECTS, Defect
+from ppocore.testing.gae.reference import reference_gae
+from ppocore.testing.gae.trajectories import Trajectory, diagnostic_trajectories
 
 
 def diagnose(candidate: Candidate, counterexample: Trajectory | None = None) -> list[Defect]:
-    """The known mistakes that give the candidate's numbers on the counterexample and on others, the closest first.
+    """Find the known mistakes that give the candidate's numbers on the counterexample and on diagnostic trajectories.
 
-    The others are full of ends and of different numbers, so that two mistakes hardly ever give the same on all; where
-    two do, both are named.  Empty where the candidate is right on them, or wrong in a way of its own.
+    Returns:
+        The mistakes, usually one; empty if the candidate is right on all of them, or makes none of the known mistakes.
     """
-    examples = telling_trajectories(invalid=candidate.takes_valid)
+    examples = diagnostic_trajectories(invalid=candidate.takes_valid)
     if counterexample is not None:
         examples.append(counterexample)
     outcomes = [_outcome(candidate, example) for example in examples]
-    if _agree(_known(right, candidate), outcomes, examples):
+    if _agree(_like(reference_gae, candidate), outcomes, examples):
         return []
-    return [defect for defect in DEFECTS.values() if _agree(_known(defect.function, candidate), outcomes, examples)]
+    return [defect for defect in DEFECTS.values() if _agree(_like(defect.function, candidate), outcomes, examples)]
 
 
-def _known(function: object, candidate: Candidate) -> Candidate:
-    """A function of ours to stand beside the candidate: NumPy, and with the rows that are valid if it reads them."""
+def _like(function: object, candidate: Candidate) -> Candidate:
+    """Make a NumPy function a candidate that is passed ``valid`` only if the other candidate is."""
     assert callable(function)
-    beside = Candidate(function)
-    beside.takes_valid = beside.takes_valid and candidate.takes_valid
-    return beside
+    made = Candidate(function)
+    made.takes_valid = made.takes_valid and candidate.takes_valid
+    return made
 
 
 def _outcome(candidate: Candidate, example: Trajectory) -> Outcome | None:
     try:
         return candidate(example)
-    except Misbehaviour:
+    except CandidateError:
         return None
 
 
 def _agree(known: Candidate, outcomes: list[Outcome | None], examples: list[Trajectory]) -> bool:
-    """Whether the known function gives the outcomes, and does the same to its arguments."""
+    """Tell whether a known function has the same outcomes, and writes to the same arguments."""
     return all(
-        _same(_outcome(known, example), outcome, example) for example, outcome in zip(examples, outcomes, strict=True)
+        _equal(_outcome(known, example), outcome, example) for example, outcome in zip(examples, outcomes, strict=True)
     )
 
 
-def _same(known: Outcome | None, found: Outcome | None, example: Trajectory) -> bool:
+def _equal(known: Outcome | None, found: Outcome | None, example: Trajectory) -> bool:
     if known is None or found is None:
         return known is None and found is None
     allowed = 2.0 * tolerance(example, found.advantages.dtype)

@@ -1,9 +1,9 @@
-"""Generalized advantage estimation by its definition, to be read; shares nothing with the code that it judges.
+"""Compute generalized advantage estimation by its definition (Schulman et al. 2016, arXiv:1506.02438, equation 16).
 
     A[t] = sum over k of (gamma lam)^k delta[t+k],  up to the end of the episode
     delta[t] = rewards[t] + gamma next_values[t] - values[t],  without next_values[t] where the episode terminated
 
-(Schulman et al. 2016, arXiv:1506.02438, equation 16.)
+It shares no code with `ppocore.advantages`, and is written for clarity, not speed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ppocore.typing import Array
 
 
 def episodes(ended: list[bool], valid: list[bool]) -> list[list[int]]:
-    """The rows of each episode of one column, in order, without those that are not valid."""
+    """Return the valid rows of each episode of one column, in order."""
     found: list[list[int]] = []
     current: list[int] = []
     for t in range(len(ended)):
@@ -31,11 +31,14 @@ def episodes(ended: list[bool], valid: list[bool]) -> list[list[int]]:
 
 
 def explicit_sum(trajectory: Trajectory, number: Any = float) -> list[list[Any]]:
-    """The advantages (T, N) as nested lists; 0 in rows that are not valid.
+    """Compute the advantages by definition, as explicit sums.
 
     Args:
-        trajectory: what happened.
-        number: what to compute in: ``float``, or `fractions.Fraction` for no rounding at all.
+        trajectory: the arguments of the estimator.
+        number: type of the numbers: ``float``, or ``fractions.Fraction`` for exact arithmetic.
+
+    Returns:
+        The advantages (T, N) as nested lists; 0 in invalid rows.
     """
     length, columns = trajectory.rewards.shape
     gamma, decay = number(trajectory.gamma), number(trajectory.gamma) * number(trajectory.lam)
@@ -54,14 +57,14 @@ def explicit_sum(trajectory: Trajectory, number: Any = float) -> list[list[Any]]
 
 
 def expected_advantages(trajectory: Trajectory) -> Array:
-    """The advantages (T, N), float64: from fractions where the trajectory is short, else from floats."""
-    exactly = trajectory.rewards.size <= 40
-    found = explicit_sum(trajectory, Fraction if exactly else float)
+    """Compute the advantages (T, N) in float64: exactly for short trajectories, otherwise in floats."""
+    exact = trajectory.rewards.size <= 40
+    found = explicit_sum(trajectory, Fraction if exact else float)
     return np.array([[float(a) for a in row] for row in found], np.float64).reshape(trajectory.rewards.shape)
 
 
 def magnitude(trajectory: Trajectory) -> Array:
-    """The size of what is added up in each advantage, (T, N): what rounding errors are in proportion to."""
+    """Return the sum of the magnitudes of all terms of each advantage, (T, N), to which rounding is proportional."""
     positive = {
         name: np.where(trajectory.valid, np.abs(getattr(trajectory, name)), 0.0)
         for name in ("rewards", "values", "next_values")

@@ -1,6 +1,7 @@
-"""What every right advantage function does, one property a function.
+"""Define the properties of a right advantage function, one function each.
 
-Each takes a `Candidate` and a `Trajectory`, raises a `Mismatch` where it does not hold, and can be run alone::
+Each takes a `Candidate` and a `Trajectory`, raises `Mismatch` where the property does not hold, and can be called by
+itself::
 
     explicit_sum(Candidate(my_gae), trajectory)
 
@@ -14,114 +15,69 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ppocore.testing.gae.candidate import Candidate, Misbehaviour
+from ppocore.testing.gae.candidate import Candidate
+from ppocore.testing.gae.comparison import (
+    Inapplicable,
+    Mismatch,
+    advantages_of,
+    outcome_of,
+    require_close,
+    tolerance,
+)
 from ppocore.testing.gae.oracle import expected_advantages, magnitude
 from ppocore.testing.gae.trajectories import Trajectory, successors
 from ppocore.typing import Array
 
 
-class Mismatch(AssertionError):
-    """A property that does not hold on a trajectory.
-
-    Attributes:
-        trajectory: what the candidate was called with.
-        expected, actual: what was compared.
-    """
-
-    def __init__(self, message: str, trajectory: Trajectory, expected: Any = None, actual: Any = None) -> None:
-        super().__init__(message)
-        self.message, self.trajectory = message, trajectory
-        self.expected, self.actual = expected, actual
-
-
-class Inapplicable(Exception):
-    """The trajectory says nothing about the property."""
-
-
-def tolerance(trajectory: Trajectory, dtype: np.dtype[Any], size: Array | None = None) -> Array:
-    """How far rounding may carry each advantage, (T, N): some units in the last place of all that is added up."""
-    size = magnitude(trajectory) if size is None else size
-    length = len(trajectory.rewards)
-    allowed: Array = np.finfo(dtype).eps * (16.0 + 4.0 * length) * size + np.finfo(dtype).tiny
-    return allowed
-
-
-def advantages_of(candidate: Candidate, trajectory: Trajectory) -> Array:
-    """What the candidate gives; a misbehaviour is a mismatch with the trajectory that brought it about."""
-    try:
-        return candidate(trajectory).advantages
-    except Misbehaviour as error:
-        raise Mismatch(str(error), trajectory) from error
-
-
-def require_close(what: str, trajectory: Trajectory, expected: Array, actual: Array, allowed: Array) -> None:
-    """Mismatch where two arrays of advantages are further apart than rounding takes them, in valid rows."""
-    wrong = (np.abs(actual - expected) > allowed) & trajectory.valid
-    if wrong.any():
-        t, i = np.argwhere(wrong)[0].tolist()
-        raise Mismatch(
-            f"{what}: row {t} of column {i} is {actual[t, i]:.7g}, expected {expected[t, i]:.7g}",
-            trajectory,
-            expected,
-            actual,
-        )
-
-
 def well_formed(candidate: Candidate, trajectory: Trajectory) -> None:
-    """It gives finite floating-point advantages of the rewards' shape and kind, within its time, without raising."""
+    """Require that it returns finite floating-point advantages of the rewards' shape and kind within its time limit."""
     advantages_of(candidate, trajectory)
 
 
 def inputs_untouched(candidate: Candidate, trajectory: Trajectory) -> None:
-    """It does not write to its arguments."""
-    try:
-        after = candidate(trajectory).arguments
-    except Misbehaviour as error:
-        raise Mismatch(str(error), trajectory) from error
-    for name, array in after.items():
+    """Require that it does not write to its arguments."""
+    for name, array in outcome_of(candidate, trajectory).arguments.items():
         if not np.array_equal(array, getattr(trajectory, name), equal_nan=True):
             raise Mismatch(f"it wrote to its argument {name}", trajectory, getattr(trajectory, name), array)
 
 
 def explicit_sum(candidate: Candidate, trajectory: Trajectory) -> None:
-    """Its advantages are the discounted sums of the residuals up to the end of the episode, by definition."""
+    """Require that its advantages are the discounted sums of the residuals up to the end of the episode."""
     actual = advantages_of(candidate, trajectory)
     expected, allowed = expected_advantages(trajectory), tolerance(trajectory, actual.dtype)
     require_close("advantages by definition", trajectory, expected, actual, allowed)
 
 
 def residual_at_lambda_0(candidate: Candidate, trajectory: Trajectory) -> None:
-    """With lambda 0 an advantage is the one-step residual of the value."""
-    asked = trajectory._replace(lam=0.0)
-    actual = advantages_of(candidate, asked)
-    successor = np.where(asked.terminated, 0.0, asked.next_values)
-    expected = np.where(asked.valid, asked.rewards + asked.gamma * successor - asked.values, 0.0)
-    require_close("the residual at lambda 0", asked, expected, actual, tolerance(asked, actual.dtype))
+    """Require that with lambda 0 the advantages are the one-step residuals."""
+    changed = trajectory._replace(lam=0.0)
+    actual = advantages_of(candidate, changed)
+    successor = np.where(changed.terminated, 0.0, changed.next_values)
+    expected = np.where(changed.valid, changed.rewards + changed.gamma * successor - changed.values, 0.0)
+    require_close("the residual at lambda 0", changed, expected, actual, tolerance(changed, actual.dtype))
 
 
 def monte_carlo_at_lambda_1(candidate: Candidate, trajectory: Trajectory) -> None:
-    """With lambda 1 it is the discounted rewards to the end, with a value in place of the rest, less the value."""
-    asked = trajectory._replace(lam=1.0)
-    actual = advantages_of(candidate, asked)
-    expected = np.zeros(asked.rewards.shape)
-    for i in range(asked.rewards.shape[1]):
+    """Require that with lambda 1 the advantages are the bootstrapped discounted returns minus the values."""
+    changed = trajectory._replace(lam=1.0)
+    actual = advantages_of(candidate, changed)
+    expected = np.zeros(changed.rewards.shape)
+    for i in range(changed.rewards.shape[1]):
         following: float | None = None
-        for t in reversed(np.flatnonzero(asked.valid[:, i]).tolist()):
-            if asked.terminated[t, i]:
+        for t in reversed(np.flatnonzero(changed.valid[:, i]).tolist()):
+            if changed.terminated[t, i]:
                 following = 0.0
-            elif following is None or asked.truncated[t, i]:
-                following = float(asked.next_values[t, i])
-            following = float(asked.rewards[t, i]) + asked.gamma * following
-            expected[t, i] = following - asked.values[t, i]
-    require_close("the return less the value at lambda 1", asked, expected, actual, tolerance(asked, actual.dtype))
+            elif following is None or changed.truncated[t, i]:
+                following = float(changed.next_values[t, i])
+            following = float(changed.rewards[t, i]) + changed.gamma * following
+            expected[t, i] = following - changed.values[t, i]
+    allowed = tolerance(changed, actual.dtype)
+    require_close("the return minus the value at lambda 1", changed, expected, actual, allowed)
 
 
 def returns_are_advantages_and_values(candidate: Candidate, trajectory: Trajectory) -> None:
-    """Where it gives returns, they are the advantages and the values."""
-    try:
-        outcome = candidate(trajectory)
-    except Misbehaviour as error:
-        raise Mismatch(str(error), trajectory) from error
+    """Require that its returns, if any, are the sums of advantages and values."""
+    outcome = outcome_of(candidate, trajectory)
     if outcome.returns is None:
         raise Inapplicable
     expected = outcome.advantages + trajectory.values
@@ -130,7 +86,7 @@ def returns_are_advantages_and_values(candidate: Candidate, trajectory: Trajecto
 
 
 def episodes_apart(candidate: Candidate, trajectory: Trajectory) -> None:
-    """An episode's advantages are those that it has alone."""
+    """Require that an episode's advantages do not depend on other episodes."""
     actual = advantages_of(candidate, trajectory)
     allowed = 2.0 * tolerance(trajectory, actual.dtype)
     for i in range(trajectory.rewards.shape[1]):
@@ -140,7 +96,7 @@ def episodes_apart(candidate: Candidate, trajectory: Trajectory) -> None:
                 continue
             rows, column = slice(first, last + 1), slice(i, i + 1)
             alone = advantages_of(candidate, trajectory.where(rows, column))
-            part = trajectory._replace(valid=_only(trajectory.valid, rows, column))
+            part = trajectory._replace(valid=_keep(trajectory.valid, rows, column))
             expected = actual.copy()
             expected[rows, column] = alone
             require_close("an episode apart from the others", part, expected, actual, allowed)
@@ -148,7 +104,7 @@ def episodes_apart(candidate: Candidate, trajectory: Trajectory) -> None:
 
 
 def nothing_leaks_back(candidate: Candidate, trajectory: Trajectory) -> None:
-    """What happens after an episode's end changes nothing before it."""
+    """Require that nothing after the end of an episode changes its advantages."""
     before = advantages_of(candidate, trajectory)
     for i in range(trajectory.rewards.shape[1]):
         for end in np.flatnonzero(trajectory.ended[:, i] & trajectory.valid[:, i]).tolist()[-1:]:
@@ -158,30 +114,30 @@ def nothing_leaks_back(candidate: Candidate, trajectory: Trajectory) -> None:
             changed = trajectory._replace(rewards=rewards, values=values)
             changed = changed._replace(
                 next_values=np.where(
-                    _after(end, i, before.shape),
+                    _rows_after(end, i, before.shape),
                     successors(values, trajectory.next_values, trajectory.ended, trajectory.valid),
                     trajectory.next_values,
                 )
             )
             after = advantages_of(candidate, changed)
-            kept = changed._replace(valid=_only(changed.valid, slice(0, end + 1), slice(i, i + 1)))
+            kept = changed._replace(valid=_keep(changed.valid, slice(0, end + 1), slice(i, i + 1)))
             allowed = 2.0 * (tolerance(trajectory, before.dtype) + tolerance(changed, before.dtype))
             require_close(f"changing rows after the end in row {end} of column {i}", kept, before, after, allowed)
 
 
 def terminal_successors_unread(candidate: Candidate, trajectory: Trajectory) -> None:
-    """The value after a termination is not read."""
-    hit = trajectory.terminated & trajectory.valid
-    if not hit.any():
+    """Require that ``next_values`` does not count where the episode terminated."""
+    terminal = trajectory.terminated & trajectory.valid
+    if not terminal.any():
         raise Inapplicable
     before = advantages_of(candidate, trajectory)
-    changed = trajectory._replace(next_values=np.where(hit, 1000.0, trajectory.next_values))
+    changed = trajectory._replace(next_values=np.where(terminal, 1000.0, trajectory.next_values))
     after = advantages_of(candidate, changed)
     require_close("another value after a termination", changed, before, after, 2.0 * tolerance(changed, before.dtype))
 
 
 def linear(candidate: Candidate, trajectory: Trajectory) -> None:
-    """Twice the rewards and values give twice the advantages, and those of a sum are the sum."""
+    """Require that the advantages are linear in the rewards and values."""
     other = trajectory._replace(
         rewards=trajectory.rewards[::-1],
         values=trajectory.values[::-1],
@@ -202,7 +158,7 @@ def linear(candidate: Candidate, trajectory: Trajectory) -> None:
 
 
 def environments_apart(candidate: Candidate, trajectory: Trajectory) -> None:
-    """Each column is what it is alone, and in another order of the columns."""
+    """Require that an environment's advantages do not depend on other environments or their order."""
     actual = advantages_of(candidate, trajectory)
     columns = trajectory.rewards.shape[1]
     allowed = 2.0 * tolerance(trajectory, actual.dtype)
@@ -213,7 +169,7 @@ def environments_apart(candidate: Candidate, trajectory: Trajectory) -> None:
 
 
 def chunks_join(candidate: Candidate, trajectory: Trajectory) -> None:
-    """The first rows alone, and what the rest hands back to them, are the whole."""
+    """Require that a rollout in two chunks, joined by the recursion, has the advantages of the whole."""
     length = len(trajectory.rewards)
     if length < 2 or not trajectory.valid.all():
         raise Inapplicable
@@ -230,7 +186,7 @@ def chunks_join(candidate: Candidate, trajectory: Trajectory) -> None:
 
 
 def other_dtypes(candidate: Candidate, trajectory: Trajectory) -> None:
-    """Integer and float32 rewards give what float64 ones do."""
+    """Require that integer and float32 rewards have the advantages of equal float64 rewards."""
     for dtype in ("int64", "float32"):
         exact = trajectory._replace(rewards=np.rint(trajectory.rewards).astype(dtype))
         if dtype == "float32":
@@ -240,43 +196,43 @@ def other_dtypes(candidate: Candidate, trajectory: Trajectory) -> None:
                 next_values=trajectory.next_values.astype(dtype),
             )
         actual = advantages_of(candidate, exact)
-        # What comes as float32 may be computed in it, whatever the result is kept in.
-        least = max(actual.dtype, np.dtype(dtype), key=_epsilon) if dtype == "float32" else actual.dtype
-        expected, allowed = expected_advantages(exact), tolerance(exact, least)
+        # Float32 arguments may be computed in float32, whatever the dtype of the result.
+        coarsest = max(actual.dtype, np.dtype(dtype), key=_epsilon) if dtype == "float32" else actual.dtype
+        expected, allowed = expected_advantages(exact), tolerance(exact, coarsest)
         require_close(f"rewards of dtype {dtype}", exact, expected, actual, allowed)
 
 
 def invalid_rows_deleted(candidate: Candidate, trajectory: Trajectory) -> None:
-    """Valid rows get what they would get with the invalid ones deleted, which get 0 and may hold NaN."""
+    """Require that invalid rows get 0, may hold NaN, and count as if they were deleted."""
     if not candidate.takes_valid or trajectory.valid.all():
         raise Inapplicable
-    spoiled = trajectory._replace(
+    corrupted = trajectory._replace(
         rewards=np.where(trajectory.valid, trajectory.rewards, np.nan),
         values=np.where(trajectory.valid, trajectory.values, np.nan),
         next_values=np.where(trajectory.valid, trajectory.next_values, np.nan),
     )
-    for asked in (trajectory, spoiled):
-        actual = advantages_of(candidate, asked)
-        if (actual[~asked.valid] != 0.0).any():
-            t, i = np.argwhere((actual != 0.0) & ~asked.valid)[0].tolist()
-            raise Mismatch(f"row {t} of column {i} is not valid and gets {actual[t, i]:.7g}, expected 0", asked)
-        for i in range(asked.rewards.shape[1]):
-            rows = asked.valid[:, i]
+    for each in (trajectory, corrupted):
+        actual = advantages_of(candidate, each)
+        if (actual[~each.valid] != 0.0).any():
+            t, i = np.argwhere((actual != 0.0) & ~each.valid)[0].tolist()
+            raise Mismatch(f"row {t} of column {i} is not valid and gets {actual[t, i]:.7g}, expected 0", each)
+        for i in range(each.rewards.shape[1]):
+            rows = each.valid[:, i]
             if rows.any():
-                column = asked.deleted_invalid(i)
+                column = each.deleted_invalid(i)
                 expected = actual.copy()
                 expected[rows, i] = advantages_of(candidate, column)[:, 0]
                 allowed = 2.0 * tolerance(trajectory, actual.dtype)
-                require_close("invalid rows deleted", asked, expected, actual, allowed)
+                require_close("invalid rows deleted", each, expected, actual, allowed)
 
 
-def _only(flags: Array, rows: slice, columns: slice) -> Array:
+def _keep(flags: Array, rows: slice, columns: slice) -> Array:
     kept = np.zeros_like(flags)
     kept[rows, columns] = flags[rows, columns]
     return kept
 
 
-def _after(row: int, column: int, shape: tuple[int, ...]) -> Array:
+def _rows_after(row: int, column: int, shape: tuple[int, ...]) -> Array:
     found = np.zeros(shape, np.bool_)
     found[row + 1 :, column] = True
     return found
@@ -287,20 +243,20 @@ def _epsilon(dtype: np.dtype[Any]) -> float:
 
 
 class Property(NamedTuple):
-    """A property and the trajectories on which it is tried."""
+    """Describe a property, and whether it needs trajectories with invalid rows."""
 
     check: Callable[[Candidate, Trajectory], None]
     needs_valid: bool = False
 
     @property
     def name(self) -> str:
-        """That of its function."""
+        """Return the name of its function."""
         return self.check.__name__
 
     @property
     def says(self) -> str:
-        """The first sentence of its description."""
-        return (self.check.__doc__ or "").strip().split("\n")[0]
+        """Return what it requires, from the docstring of its function."""
+        return (self.check.__doc__ or "").strip().split("\n")[0].removeprefix("Require that ")
 
 
 PROPERTIES = [

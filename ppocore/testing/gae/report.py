@@ -1,4 +1,4 @@
-"""What `check_gae` found."""
+"""Report the results of `ppocore.testing.check_gae`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 
 from ppocore.testing.gae.candidate import Candidate
-from ppocore.testing.gae.properties import Mismatch
+from ppocore.testing.gae.comparison import Mismatch
 from ppocore.testing.gae.trajectories import Trajectory
 
 
 @dataclass(frozen=True)
 class GAEFailure:
-    """The smallest trajectory on which a property does not hold.
+    """Hold the smallest trajectory on which a property does not hold.
 
     Attributes:
-        message: what is wrong, in a sentence.
-        trajectory: what the candidate was called with.
-        code: Python that makes it and calls the candidate, to paste.
-        expected, actual: advantages as text; empty where none were compared.
-        trajectory_matters: False where the candidate gave no advantages.
+        message: what is wrong, as a clause.
+        trajectory: the candidate's arguments.
+        code: Python code that calls the candidate with them.
+        expected, actual: advantages as text; empty if none were compared.
+        has_advantages: whether the candidate returned valid advantages.
     """
 
     message: str
@@ -29,31 +29,39 @@ class GAEFailure:
     code: str
     expected: str = ""
     actual: str = ""
-    trajectory_matters: bool = True
+    has_advantages: bool = True
 
     @classmethod
     def of(cls, mismatch: Mismatch, candidate: Candidate) -> GAEFailure:
-        """From what was raised."""
+        """Build it from the error of a property."""
         trajectory = mismatch.trajectory
         compared = mismatch.expected is not None
         valid = ", valid=valid" if candidate.takes_valid else ""
         call = "rewards, values, next_values, terminated, truncated, gamma=gamma, lam=lam"
-        lines = ["import numpy as np", "", trajectory.code(), f"{_simple(candidate.name)}({call}{valid})"]
+        lines = ["import numpy as np", "", trajectory.code(), f"{_short_name(candidate.name)}({call}{valid})"]
         if candidate.arrays != "numpy":
             lines.insert(3, f"# as {candidate.arrays} arrays:")
         return cls(
             mismatch.message,
             trajectory,
             "\n".join(lines),
-            _shown(mismatch.expected) if compared else "",
-            _shown(mismatch.actual) if compared else "",
-            trajectory_matters=mismatch.__cause__ is None,
+            _format(mismatch.expected) if compared else "",
+            _format(mismatch.actual) if compared else "",
+            has_advantages=mismatch.__cause__ is None,
         )
 
 
 @dataclass(frozen=True)
 class GAEResult:
-    """One property: on how many trajectories it held, or why it was not checked, or how it failed."""
+    """Hold the result of one property.
+
+    Attributes:
+        name: name of the property, a function in `ppocore.testing.gae.properties`.
+        says: what it requires.
+        examples: number of trajectories on which it held; None if it was not checked.
+        reason: why it was not checked; empty if it was.
+        failure: the smallest counterexample; None if it held.
+    """
 
     name: str
     says: str
@@ -63,7 +71,7 @@ class GAEResult:
 
     @property
     def passed(self) -> bool | None:
-        """Whether it held; None where it was not checked."""
+        """Tell whether it held; None if it was not checked."""
         if self.failure is not None:
             return False
         return True if self.examples else None
@@ -71,14 +79,19 @@ class GAEResult:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The known mistakes that give the candidate's numbers; none where it makes another."""
+    """Hold the known mistakes that give the candidate's numbers.
+
+    Attributes:
+        mistakes: name and description of each; empty if the candidate makes none of the known mistakes.
+        attempted: whether there were advantages to compare.
+    """
 
     mistakes: tuple[tuple[str, str], ...]
-    asked: bool = True
+    attempted: bool = True
 
     def __str__(self) -> str:
-        if not self.asked:
-            return "none: it gives no advantages to go by"
+        if not self.attempted:
+            return "none: there are no advantages to compare"
         if not self.mistakes:
             return "none of the known ones"
         return "; or ".join(f"{name} ({says})" for name, says in self.mistakes)
@@ -86,7 +99,7 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class GAEReport:
-    """Every property of one candidate; as text: a table, the smallest counterexample as code, and the diagnosis."""
+    """Hold the results of one candidate; ``str(report)`` is a table, the smallest counterexample and the diagnosis."""
 
     candidate: str
     arrays: str
@@ -98,25 +111,25 @@ class GAEReport:
 
     @property
     def passed(self) -> bool:
-        """Whether no property failed."""
+        """Tell whether no property failed."""
         return not self.failures
 
     @property
     def failures(self) -> list[GAEResult]:
-        """The properties that failed, the most elementary first."""
+        """Return the properties that failed, the most elementary first."""
         return [result for result in self.results if result.failure is not None]
 
     def raise_if_failed(self) -> None:
-        """Do nothing if no property failed.
+        """Raise the report as an error if a property failed.
 
         Raises:
-            AssertionError: with the whole report.
+            AssertionError: A property failed; the message is the whole report.
         """
         if not self.passed:
             raise AssertionError(str(self))
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Convert to a dictionary of JSON types."""
         return {
             "candidate": self.candidate,
             "arrays": self.arrays,
@@ -144,17 +157,17 @@ class GAEReport:
         lines = [f"{'property':<36}{'':<13}examples"]
         for result in self.results:
             verdict = {True: "passed", False: "FAILED", None: "not checked"}[result.passed]
-            held = f": {result.reason}" if result.reason else str(result.examples)
-            lines.append(
-                f"{result.name:<36}{verdict}{held}" if result.reason else f"{result.name:<36}{verdict:<13}{held}"
-            )
+            if result.reason:
+                lines.append(f"{result.name:<36}{verdict}: {result.reason}")
+            else:
+                lines.append(f"{result.name:<36}{verdict:<13}{result.examples}")
         if self.failures:
-            lines += ["", *self._explained(self.failures[0])]
+            lines += ["", *self._explain(self.failures[0])]
         failed = len(self.failures)
         outcome = f"{failed} of {len(self.results)} properties failed" if failed else "no property failed"
         return "\n".join([*lines, "", f"{self.candidate}: {outcome}"])
 
-    def _explained(self, result: GAEResult) -> list[str]:
+    def _explain(self, result: GAEResult) -> list[str]:
         failure = result.failure
         assert failure is not None
         lines = [f"{result.name}: {result.says}", f"It does not hold here: {failure.message}.", "", failure.code]
@@ -163,11 +176,11 @@ class GAEReport:
         return [*lines, "", f"Known mistake: {self.diagnosis}"]
 
 
-def _simple(name: str) -> str:
-    """The last part of a qualified name, where it can be called by it."""
+def _short_name(name: str) -> str:
+    """Return the last part of a qualified name, or ``candidate`` if that is not an identifier."""
     last = name.rpartition(".")[2]
     return last if last.isidentifier() else "candidate"
 
 
-def _shown(array: Any) -> str:
+def _format(array: Any) -> str:
     return np.array2string(np.asarray(array), precision=6, separator=", ", threshold=60).replace("\n", "\n         ")

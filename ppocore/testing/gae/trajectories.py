@@ -1,4 +1,4 @@
-"""Trajectories: what an advantage estimator is given, drawn by hypothesis and shrunk to the smallest telling case."""
+"""Draw trajectories, the arguments of an advantage estimator, with hypothesis."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from ppocore.typing import Array
 
 SMALL = (1.0, 0.0, 2.0, -1.0, 3.0, -2.0, 0.5)
-"""Numbers in which mistakes can be read off; exact in every dtype, and tied as often as not."""
+"""Numbers that make mistakes easy to read; exact in every dtype, and often tied."""
 EXTREME = (1e6, -1e6, 1e-6, 100.0, -0.25)
 DISCOUNTS = (0.5, 0.9, 0.99, 0.0, 1.0)
 
 
 class Trajectory(NamedTuple):
-    """The arguments of an advantage estimator; arrays (T, N), time first, as described in `ppocore.advantages`.
+    """Hold the arguments of an advantage estimator, time-major arrays (T, N) as described in `ppocore.advantages`.
 
-    Inside an episode ``next_values[t]`` is the value of the next valid row; where an episode ended and in the last row
-    it is that of an observation which no row holds, the final one or the one after the last step.
+    Inside an episode ``next_values[t]`` is the value of the next valid row. Where an episode ended, it is the value of
+    the final observation; in the last row, that of the observation after the last step.
     """
 
     rewards: Array
@@ -34,19 +34,19 @@ class Trajectory(NamedTuple):
 
     @property
     def ended(self) -> Array:
-        """Where an episode ended, either way."""
+        """Return where an episode ended, by termination or truncation."""
         return self.terminated | self.truncated
 
     def where(self, rows: Any, columns: Any = slice(None)) -> Trajectory:
-        """Some rows and columns of it."""
+        """Select rows and columns."""
         return self._replace(**{name: getattr(self, name)[rows][:, columns] for name in self._fields[:6]})
 
     def deleted_invalid(self, column: int) -> Trajectory:
-        """One column without its invalid rows, all of the rest valid."""
+        """Return one column without its invalid rows."""
         return self.where(self.valid[:, column], slice(column, column + 1))
 
     def code(self) -> str:
-        """Assignments to paste."""
+        """Return Python code that assigns the arguments."""
         names = self._fields[:5] if self.valid.all() else self._fields[:6]
         lines = [f"{name} = np.array({_rows(getattr(self, name))})" for name in names]
         plain = {"float64", "bool", "int64"}
@@ -73,27 +73,27 @@ def trajectories(
     dtypes: tuple[str, ...] = ("float64",),
     long: bool = True,
 ) -> Trajectory:
-    """Rewards, values and ends of every kind; usable in anyone's ``@given``.
+    """Draw trajectories with rewards, values and ends of every kind.
 
-    Episodes are short and long, end in either way or both, or go on after the last row; there are single rows and
-    columns, tied and extreme numbers, and discounts of 0 and 1.
+    Episodes are short and long. They end by termination, truncation or both at once, or continue after the last row.
+    There are single rows and columns, tied and extreme numbers, and discounts of 0 and 1.
 
     Args:
-        draw: given by hypothesis.
-        max_length: most rows that are drawn number by number, which shrink best.
-        max_columns: most columns.
-        invalid: whether some rows are no transitions, as where an environment only resets.
+        draw: passed by hypothesis.
+        max_length: largest number of rows of a trajectory whose numbers are drawn one by one; these shrink best.
+        max_columns: largest number of columns.
+        invalid: whether some rows are not transitions, such as rows in which an environment only resets.
         truncations: whether episodes may be truncated.
-        dtypes: of the rewards; values are float32 with float32 rewards, otherwise float64.
+        dtypes: dtypes of the rewards; values are float32 with float32 rewards, otherwise float64.
         long: whether some trajectories have up to 120 rows, whose numbers come from a drawn seed.
     """
     columns = draw(st.integers(1, max_columns))
     if long and draw(st.integers(0, 7)) == 7:
         shape = (draw(st.integers(1, 120)), columns)
-        drawn = _seeded(shape, draw(st.integers(0, 2**16)), draw(st.sampled_from([0.02, 0.2, 0.0])))
+        drawn = _from_seed(shape, draw(st.integers(0, 2**16)), draw(st.sampled_from([0.02, 0.2, 0.0])))
     else:
         shape = (draw(st.integers(1, max_length)), columns)
-        drawn = _each(draw, shape)
+        drawn = _draw_each(draw, shape)
     rewards, values, finals, terminated, truncated, valid = drawn
     if not truncations:
         truncated[...] = False
@@ -115,19 +115,19 @@ def trajectories(
     )
 
 
-def _each(draw: st.DrawFn, shape: tuple[int, int]) -> tuple[Array, ...]:
-    """Numbers and flags drawn one by one."""
+def _draw_each(draw: st.DrawFn, shape: tuple[int, int]) -> tuple[Array, ...]:
+    """Draw numbers and flags one by one."""
     size = shape[0] * shape[1]
     numbers = draw(st.sampled_from([SMALL, SMALL + EXTREME]))
     drawn = draw(st.lists(st.sampled_from(numbers), min_size=3 * size, max_size=3 * size))
-    # Per row: goes on, is terminated, is truncated, both, is no transition.
+    # Each row continues (0), is terminated (1), truncated (2) or both (3), or is not a transition (4).
     kinds = np.array(draw(st.lists(st.sampled_from([0, 0, 0, 1, 2, 3, 4]), min_size=size, max_size=size)))
     kinds = kinds.reshape(shape)
     arrays = np.array(drawn).reshape(3, *shape)
     return (*arrays, np.isin(kinds, (1, 3)), np.isin(kinds, (2, 3)), kinds != 4)
 
 
-def _seeded(shape: tuple[int, int], seed: int, ends: float) -> tuple[Array, ...]:
+def _from_seed(shape: tuple[int, int], seed: int, ends: float) -> tuple[Array, ...]:
     rng = np.random.default_rng(seed)
     numbers = rng.normal(size=(3, *shape)).round(3)
     terminated, truncated = rng.random((2, *shape)) < ends
@@ -135,7 +135,7 @@ def _seeded(shape: tuple[int, int], seed: int, ends: float) -> tuple[Array, ...]
 
 
 def successors(values: Array, finals: Array, ended: Array, valid: Array) -> Array:
-    """The value of each row's true successor, from the values of rows and of what no row holds."""
+    """Return the value of each row's true successor, from ``values`` inside episodes and from ``finals`` elsewhere."""
     found = finals.copy()
     for column in range(values.shape[1]):
         rows = np.flatnonzero(valid[:, column])
@@ -145,8 +145,8 @@ def successors(values: Array, finals: Array, ended: Array, valid: Array) -> Arra
     return found
 
 
-def telling_trajectories(seed: int = 0, count: int = 24, *, invalid: bool = False) -> list[Trajectory]:
-    """Trajectories full of ends, all numbers different: functions that agree on them are the same to every purpose."""
+def diagnostic_trajectories(seed: int = 0, count: int = 24, *, invalid: bool = False) -> list[Trajectory]:
+    """Draw trajectories with many ends and different numbers, on which two different functions hardly ever agree."""
     rng = np.random.default_rng(seed)
     made = []
     for index in range(count):

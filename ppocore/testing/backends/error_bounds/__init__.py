@@ -1,1 +1,1 @@
-"""The loss and its gradient in numbers that carry a running error bound."""
+"""Compute the loss and its gradient with running error bounds."""

@@ -1,8 +1,7 @@
-"""Log-probability, entropy and divergence of every kind of action, in numbers that know their rounding.
+"""Compute log-probabilities, entropies and KL divergences of every distribution, with running error bounds.
 
-The formulas are those of `ppocore.distributions`, put together in another way: what is masked is left out of sums in
-place of being made improbable, and gradients go through the intermediate numbers.  A new kind of action needs an
-entry in `KINDS`.
+The formulas are those of `ppocore.distributions`, written in another way: masked choices are left out of sums instead
+of made improbable, and gradients go through the intermediate numbers. A new distribution needs an entry in `KINDS`.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from ppocore.testing.backends.error_bounds.special import digamma, log_gamma, lo
 from ppocore.typing import Array
 
 Pullback = Callable[[Rounded, Rounded], Rounded]
-"""Gradients of (log_prob, entropy), (B,) each, to that of the distribution's parameters (B, P)."""
+"""Map gradients by log-probability and entropy, (B,) each, to the gradient by the parameters (B, P)."""
 Evaluated = tuple[Rounded, Rounded, Pullback]
-"""Log-probability and entropy, (B,) each."""
+"""Log-probability and entropy, (B,) each, and their pullback."""
 Diverged = tuple[Rounded, Callable[[Rounded], Rounded]]
-"""The divergence (B,), and its gradient to that of the new parameters (B, P)."""
+"""The KL divergence (B,), and the function that maps a gradient by it to the gradient by the new parameters (B, P)."""
 
 
 class Kind(NamedTuple):
-    """What the oracle knows of one kind of action.
+    """Hold the functions of one distribution.
 
-    ``evaluate(spec, parameters, actions, allowed, underflow)`` and ``divergence(spec, old, new, allowed, underflow)``;
-    ``allowed`` is the minibatch's masks, all true where it has none.
+    ``evaluate(spec, parameters, actions, allowed, underflow)`` and ``divergence(spec, old, new, allowed, underflow)``,
+    where ``allowed`` are the minibatch's masks, all true if it has none.
     """
 
     evaluate: Callable[[NetworkSpec, Rounded, Array, Array, float], Evaluated]
@@ -41,15 +40,15 @@ class Kind(NamedTuple):
 
 
 def _log_softmax(logits: Rounded, allowed: Array, underflow: float) -> tuple[Rounded, Rounded]:
-    """Log-probabilities and probabilities of what is allowed, 0 for the rest."""
-    # Any constant may be taken off: it has no doubt.
+    """Return log-probabilities and probabilities of the allowed choices, 0 for the rest."""
+    # Subtracting any constant is right, so it has no error.
     top = np.where(allowed, logits.value, -np.inf).max(axis=1, keepdims=True)
     shifted = (logits - top).only(allowed)
     log_p = (shifted - shifted.exp(underflow).only(allowed).sum(1, keepdims=True).log()).only(allowed)
     return log_p, log_p.exp(underflow).only(allowed)
 
 
-def _through_softmax(d_log_p: Rounded, p: Rounded) -> Rounded:
+def _softmax_pullback(d_log_p: Rounded, p: Rounded) -> Rounded:
     return d_log_p - p * d_log_p.sum(1, keepdims=True)
 
 
@@ -60,19 +59,19 @@ def _choice(logits: Rounded, actions: Array, allowed: Array, underflow: float) -
     chosen[rows, actions] = 1.0
 
     def pullback(d_log_prob: Rounded, d_entropy: Rounded) -> Rounded:
-        return _through_softmax(d_log_prob[:, None] * chosen - p * (log_p + 1.0) * d_entropy[:, None], p)
+        return _softmax_pullback(d_log_prob[:, None] * chosen - p * (log_p + 1.0) * d_entropy[:, None], p)
 
     return log_p[rows, actions], -(p * log_p).sum(1), pullback
 
 
-def _choices_diverge(old: Rounded, new: Rounded, allowed: Array, underflow: float) -> Diverged:
+def _choice_divergence(old: Rounded, new: Rounded, allowed: Array, underflow: float) -> Diverged:
     log_q, q = _log_softmax(old, allowed, underflow)
     log_p, p = _log_softmax(new, allowed, underflow)
-    return (q * (log_q - log_p)).sum(1), lambda d: _through_softmax(-q * d[:, None], p)
+    return (q * (log_q - log_p)).sum(1), lambda d: _softmax_pullback(-q * d[:, None], p)
 
 
 def _components(spec: NetworkSpec) -> list[slice]:
-    """Where the logits of each choice lie."""
+    """Return the slice of the logits of each choice."""
     edges = np.cumsum([0, *(spec.choices or (spec.action_size,))]).tolist()
     return [slice(*edge) for edge in pairwise(edges)]
 
@@ -94,12 +93,12 @@ def _choices(spec: NetworkSpec, logits: Rounded, actions: Array, allowed: Array,
 
 
 def _choices_divergence(spec: NetworkSpec, old: Rounded, new: Rounded, allowed: Array, underflow: float) -> Diverged:
-    found = [_choices_diverge(old[:, c], new[:, c], allowed[:, c], underflow) for c in _components(spec)]
+    found = [_choice_divergence(old[:, c], new[:, c], allowed[:, c], underflow) for c in _components(spec)]
     return _sum([kl for kl, _ in found]), lambda d: concatenate(*(part(d) for _, part in found))
 
 
 def _free(allowed: Array) -> Array:
-    """Which bits may be both 0 and 1; the others say nothing, whatever their log-odds."""
+    """Return which bits may be 0 or 1; the others have one value, whatever their log-odds."""
     return np.logical_and(allowed[:, ::2], allowed[:, 1::2])
 
 
@@ -175,7 +174,7 @@ def _squashed(spec: NetworkSpec, parameters: Rounded, actions: Array, allowed: A
 
 
 class _Beta:
-    """The two shapes of a beta distribution, their sum, and what is made of them."""
+    """Compute the two shapes of a beta distribution, their sum, and functions of them."""
 
     def __init__(self, parameters: Rounded, size: int, underflow: float) -> None:
         excess = 1.0 + softplus(parameters, underflow)
@@ -183,34 +182,38 @@ class _Beta:
         self.both = self.a + self.b
         self.d_shapes = sigmoid(parameters, underflow)
         self.log_beta = log_gamma(self.a) + log_gamma(self.b) - log_gamma(self.both)
-        # Means of log u and log(1 - u): also minus the slopes of -log_beta.
+        # The means of log u and log(1 - u), which are also the derivatives of log_beta.
         total = digamma(self.both)
         self.mean_log, self.mean_log_rest = digamma(self.a) - total, digamma(self.b) - total
 
-    def pulled(self, d_a: Rounded, d_b: Rounded) -> Rounded:
-        """Gradients of the shapes to that of the parameters."""
+    def pullback(self, d_a: Rounded, d_b: Rounded) -> Rounded:
+        """Map the gradients by the shapes to the gradient by the parameters."""
         return concatenate(d_a, d_b) * self.d_shapes
 
 
 def _beta(spec: NetworkSpec, parameters: Rounded, actions: Array, allowed: Array, underflow: float) -> Evaluated:
-    it = _Beta(parameters, actions.shape[1], underflow)
+    beta = _Beta(parameters, actions.shape[1], underflow)
     log_u, log_rest = Rounded(actions).log(), as_rounded(np.log1p(-actions))
     log_rest = Rounded(log_rest.value, np.abs(log_rest.value))
-    more_a, more_b = it.a - 1.0, it.b - 1.0
+    a_minus_1, b_minus_1 = beta.a - 1.0, beta.b - 1.0
 
     def pullback(d_log_prob: Rounded, d_entropy: Rounded) -> Rounded:
         d_log_prob, d_entropy = d_log_prob[:, None], d_entropy[:, None]
-        both = (it.both - 2.0) * trigamma(it.both)
-        # The entropy's own digammas cancel against those of log_beta's slope, in what computes them so.
-        spare_a, spare_b = (Rounded(np.zeros(x.value.shape), 2.0 * x.doubt) for x in (it.mean_log, it.mean_log_rest))
-        d_a = d_log_prob * (log_u - it.mean_log) + d_entropy * (both - more_a * trigamma(it.a) + spare_a)
-        d_b = d_log_prob * (log_rest - it.mean_log_rest) + d_entropy * (both - more_b * trigamma(it.b) + spare_b)
-        return it.pulled(d_a, d_b)
+        both = (beta.both - 2.0) * trigamma(beta.both)
+        # In some programs the entropy's digammas cancel those of the derivative of log_beta, and leave their errors.
+        canceled_a, canceled_b = (
+            Rounded(np.zeros(x.value.shape), 2.0 * x.error_bound) for x in (beta.mean_log, beta.mean_log_rest)
+        )
+        d_a = d_log_prob * (log_u - beta.mean_log) + d_entropy * (both - a_minus_1 * trigamma(beta.a) + canceled_a)
+        d_b = d_log_prob * (log_rest - beta.mean_log_rest) + d_entropy * (
+            both - b_minus_1 * trigamma(beta.b) + canceled_b
+        )
+        return beta.pullback(d_a, d_b)
 
-    log_prob = more_a * log_u + more_b * log_rest - it.log_beta
+    log_prob = a_minus_1 * log_u + b_minus_1 * log_rest - beta.log_beta
     # The middle term is made of digammas of a, b and a + b, each with its own factor.
-    middle = more_a * digamma(it.a) + more_b * digamma(it.b) - (it.both - 2.0) * digamma(it.both)
-    return log_prob.sum(1), (it.log_beta - middle).sum(1), pullback
+    middle = a_minus_1 * digamma(beta.a) + b_minus_1 * digamma(beta.b) - (beta.both - 2.0) * digamma(beta.both)
+    return log_prob.sum(1), (beta.log_beta - middle).sum(1), pullback
 
 
 def _beta_divergence(spec: NetworkSpec, old: Rounded, new: Rounded, allowed: Array, underflow: float) -> Diverged:
@@ -219,7 +222,7 @@ def _beta_divergence(spec: NetworkSpec, old: Rounded, new: Rounded, allowed: Arr
 
     def pullback(d: Rounded) -> Rounded:
         d_a, d_b = p.mean_log - q.mean_log, p.mean_log_rest - q.mean_log_rest
-        return p.pulled(d_a * d[:, None], d_b * d[:, None])
+        return p.pullback(d_a * d[:, None], d_b * d[:, None])
 
     return (p.log_beta - q.log_beta + changes).sum(1), pullback
 

@@ -1,7 +1,6 @@
-"""The loss and its gradient in numbers that know their rounding: the scale of every comparison.
+"""Compute the loss and its gradient with running error bounds, the unit of every comparison.
 
-The formulas are those of `ppocore.backend.Objective`; the network's are in `rounded_network`, the policy's in
-`rounded_distributions`.
+The formulas are those of `ppocore.backend.Objective`; ``network`` has the network's, ``distributions`` the policy's.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from ppocore.typing import Array
 
 
 class RoundedLoss(NamedTuple):
-    """Everything that a backend can be asked for, with its doubt; (B,) or scalars, gradients by weight name."""
+    """Hold every result of a backend with its error bound: (B,) arrays, scalars, and gradients by weight name."""
 
     parameters: Rounded
     value: Rounded
@@ -39,14 +38,14 @@ class RoundedLoss(NamedTuple):
 def rounded_loss(
     spec: NetworkSpec, weights: Mapping[str, Array], batch: Minibatch, objective: Objective, arithmetic: np.finfo[Any]
 ) -> RoundedLoss:
-    """Compute the loss with the doubt of every part of it.
+    """Compute the loss, with the error bound of every part of it.
 
     Args:
         spec: the network.
-        weights: by canonical name.
+        weights: weights by canonical name.
         batch: B samples.
         objective: the loss.
-        arithmetic: the one that is judged: its epsilon decides what is near a kink, and it says what underflows.
+        arithmetic: the floating-point format that is compared; it decides what is near a kink and what underflows.
     """
     epsilon = float(arithmetic.eps)
     underflow = float(arithmetic.tiny) / epsilon
@@ -61,9 +60,9 @@ def rounded_loss(
     ratio = log_ratio.exp()
     surrogate, d_ratio = _surrogate(ratio, batch.advantages, objective, epsilon)
     policy_loss = -surrogate.mean()
-    at_the_clamp = moved.near(LOG_RATIO_LIMIT, epsilon) | moved.near(-LOG_RATIO_LIMIT, epsilon)
+    near_clamp = moved.near(LOG_RATIO_LIMIT, epsilon) | moved.near(-LOG_RATIO_LIMIT, epsilon)
     d_log_ratio = d_ratio * ratio * (-1.0 / count)
-    d_log_prob = d_log_ratio.where(log_ratio.value == moved.value, epsilon, undecided=at_the_clamp)
+    d_log_prob = d_log_ratio.where(log_ratio.value == moved.value, epsilon, undecided=near_clamp)
 
     squared_error, error = _value_error(value, batch, objective.value_clip_range, epsilon)
     value_loss = 0.5 * squared_error.mean()
@@ -88,7 +87,7 @@ def rounded_loss(
 
     old_approx_kl = -log_ratio.mean()
     clip = objective.clip_range
-    at_an_edge = ratio.near(1.0 - clip, epsilon) | ratio.near(1.0 + clip, epsilon)
+    near_clip = ratio.near(1.0 - clip, epsilon) | ratio.near(1.0 + clip, epsilon)
     outside = np.abs(ratio.value - 1.0) > clip
     stats = {
         "loss": loss,
@@ -97,7 +96,7 @@ def rounded_loss(
         "entropy": mean_entropy,
         "old_approx_kl": old_approx_kl,
         "approx_kl": (ratio - 1.0).mean() + old_approx_kl,
-        "clip_fraction": Rounded(np.ones(count)).where(outside, epsilon, undecided=at_an_edge).mean(),
+        "clip_fraction": Rounded(np.ones(count)).where(outside, epsilon, undecided=near_clip).mean(),
         "grad_norm": norm(gradients, float(np.sqrt(arithmetic.tiny)) / epsilon),
         "kl": kl,
     }
@@ -107,22 +106,22 @@ def rounded_loss(
 
 
 def norm(gradients: Mapping[str, Rounded], underflow: float) -> Rounded:
-    """The length of gradients together, which moves by no more than they do; squares may have underflowed."""
-    length, doubt = (
+    """Compute the global norm of gradients, whose error is at most the norm of theirs; squares may underflow."""
+    length, error_bound = (
         float(np.sqrt(sum(float((part * part).sum()) for part in parts)))
-        for parts in ([g.value for g in gradients.values()], [g.doubt for g in gradients.values()])
+        for parts in ([g.value for g in gradients.values()], [g.error_bound for g in gradients.values()])
     )
-    return Rounded(length, doubt + 2.0 * length + underflow)
+    return Rounded(length, error_bound + 2.0 * length + underflow)
 
 
 def _surrogate(ratio: Rounded, advantages: Array, objective: Objective, epsilon: float) -> tuple[Rounded, Rounded]:
-    """The surrogate of each sample, and its derivative by the ratio: the advantage, or 0 where it is held."""
+    """Return each sample's surrogate and its derivative by the ratio: the advantage, or 0 where it is clipped."""
     surrogate = ratio * advantages
     flows = np.ones(advantages.shape, np.bool_)
     undecided = np.zeros(advantages.shape, np.bool_)
     if objective.clip:
         low, high = 1.0 - objective.clip_range, 1.0 + objective.clip_range
-        # The better side is closed: the smaller surrogate is the one whose ratio went the worse way.
+        # The clip bounds the improvement alone: the minimum keeps the gradient where the ratio made things worse.
         flows = np.where(advantages > 0.0, ratio.value <= high, ratio.value >= low)
         surrogate = minimum(surrogate, ratio.clip(low, high, epsilon) * advantages)
         undecided = ratio.near(low, epsilon) | ratio.near(high, epsilon)
@@ -135,7 +134,7 @@ def _surrogate(ratio: Rounded, advantages: Array, objective: Objective, epsilon:
 
 
 def _value_error(value: Rounded, batch: Minibatch, limit: float | None, epsilon: float) -> tuple[Rounded, Rounded]:
-    """The squared error of each sample, and the error that flows back."""
+    """Return each sample's squared error, and the error whose gradient flows back."""
     error = value - batch.returns
     if limit is None:
         return error * error, error
@@ -145,7 +144,9 @@ def _value_error(value: Rounded, batch: Minibatch, limit: float | None, epsilon:
     excess = clipped_error * clipped_error - error * error
     edge = moved.near(limit, epsilon) | moved.near(-limit, epsilon)
     flows = ~(outside & (excess.value > 0.0))
-    # Inside the range the clipped error is the error, computed in more steps: either may be what flows.
-    either = Rounded(error.value, np.where(outside, error.doubt, np.maximum(error.doubt, clipped_error.doubt)))
+    # Inside the range the clipped error equals the error, computed in more steps: either may flow back.
+    either = Rounded(
+        error.value, np.where(outside, error.error_bound, np.maximum(error.error_bound, clipped_error.error_bound))
+    )
     flowing = either.where(flows, epsilon, undecided=edge | (outside & excess.near(0.0, epsilon)))
     return maximum(error * error, clipped_error * clipped_error), flowing

@@ -1,4 +1,4 @@
-"""The passes of a `NetworkSpec`'s network, in numbers that know their rounding."""
+"""Compute the forward and backward pass of a network with running error bounds."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ppocore.typing import Array
 
 
 class Network:
-    """Layer by layer; the weights are exact."""
+    """Compute the passes layer by layer; the weights are exact."""
 
     def __init__(self, spec: NetworkSpec, weights: Mapping[str, Array], epsilon: float) -> None:
         self._spec, self._epsilon = spec, epsilon
         self._weights = {name: weight.astype(np.float64) for name, weight in weights.items()}
 
     def forward(self, observations: Rounded) -> tuple[Rounded, Rounded]:
-        """Distribution parameters (B, P) and values (B,)."""
+        """Return distribution parameters (B, P) and values (B,)."""
         self._layers = {trunk: [observations] for trunk in self._spec.trunks}
         for trunk, layers in self._layers.items():
             for i in range(len(self._spec.hidden_sizes)):
@@ -33,7 +33,7 @@ class Network:
         return parameters, values[:, 0]
 
     def backward(self, d_parameters: Rounded, d_values: Rounded) -> dict[str, Rounded]:
-        """The gradient of every weight, in canonical order."""
+        """Return the gradient of every weight, in canonical order."""
         found: dict[str, Rounded] = {}
         size = self._spec.output_size
         d_features: dict[str, Rounded] = {}
@@ -48,16 +48,16 @@ class Network:
         for trunk, layers in self._layers.items():
             d_h = d_features[trunk]
             for i in reversed(range(len(self._spec.hidden_sizes))):
-                d_z = self._through_activation(d_h, layers[i + 1], f"{trunk}.hidden.{i}", layers[i])
+                d_z = self._activation_backward(d_h, layers[i + 1], f"{trunk}.hidden.{i}", layers[i])
                 self._linear_backward(f"{trunk}.hidden.{i}", layers[i], d_z, found)
                 d_h = d_z @ self._weights[f"{trunk}.hidden.{i}.weight"].T
         return {name: found[name] for name in self._spec.shapes()}
 
     def critic_weights(self) -> dict[str, Array]:
-        """The matrices that are the critic's own."""
+        """Return the weight matrices of the critic's own layers."""
         return {name: w for name, w in self._weights.items() if name.split(".")[0] == "critic" and w.ndim == 2}
 
-    def _through_activation(self, d_h: Rounded, h: Rounded, name: str, below: Rounded) -> Rounded:
+    def _activation_backward(self, d_h: Rounded, h: Rounded, name: str, below: Rounded) -> Rounded:
         if self._spec.activation == "tanh":
             return d_h * (1.0 - h * h)
         z = self._linear(below, name)

@@ -1,4 +1,4 @@
-"""How a backend's numbers are held against the oracle's: what an error is, and in which unit."""
+"""Compare a backend's numbers with the oracle's, in units in the last place or to the bit."""
 
 from __future__ import annotations
 
@@ -16,19 +16,25 @@ from ppocore.testing.backends.problems import Problem, in_dtype
 from ppocore.typing import Array
 
 Errors = dict[str, float]
-"""The largest error of each quantity that a property looked at."""
+"""The largest error of each quantity that a property compares."""
 
 Check = Callable[..., Errors]
 
 ULP_BOUND = 4.0
-"""Bound of every error that is measured in ulps: epsilon times the doubt of a `Rounded` number (`error_bounds`)."""
+"""Largest error in ulps; one ulp is epsilon times the running error bound of a number (`Rounded`)."""
 
 
 class Property(NamedTuple):
-    """One thing that every backend must do.
+    """Describe one property that every backend must have.
 
-    ``check(factory, problem, precision=..., device=...)`` raises `Disagreement` or gives the errors it saw, in
-    ``unit`` and at most ``bound``; ``problems`` says which problems it is for: ``edges`` or ``steps``.
+    Attributes:
+        name: name in reports.
+        check: function ``check(factory, problem, precision=..., device=...)`` that raises `Disagreement`, or returns
+            the largest errors.
+        problems: kind of problem that it is checked on: ``edges`` or ``steps``.
+        precisions: precisions that it is checked in.
+        unit: unit of the errors.
+        bound: upper bound of the errors.
     """
 
     name: str
@@ -40,12 +46,12 @@ class Property(NamedTuple):
 
 
 class Disagreement(AssertionError):
-    """A backend does not do what the oracle does.
+    """Report that a backend differs from the oracle.
 
     Attributes:
         quantity: what was compared.
-        expected, actual: the numbers, or sentences.
-        error: in the property's unit; infinite where numbers are not what differs.
+        expected, actual: both numbers, or descriptions.
+        error: error in the property's unit; infinite where no numbers were compared.
     """
 
     def __init__(
@@ -56,11 +62,11 @@ class Disagreement(AssertionError):
 
 
 class Inapplicable(Exception):
-    """The problem says nothing about this property: its numbers lie beyond what the precision can tell apart."""
+    """Report that a property cannot be checked on a problem, for instance where numbers have no correct digits."""
 
 
 class Reference(NamedTuple):
-    """What the oracle gives in float64 for the minibatch as the candidate gets it, and the doubt of each number."""
+    """Hold the oracle's float64 results for a minibatch as the candidate gets it, and their running error bounds."""
 
     evaluation: Evaluation
     gradients: dict[str, Array]
@@ -68,23 +74,23 @@ class Reference(NamedTuple):
 
 
 def epsilon_of(precision: str) -> float:
-    """The spacing of numbers at 1 in the arithmetic of a precision."""
+    """Return the machine epsilon of a precision's arithmetic."""
     return float(np.finfo(compute_dtype(precision)).eps)
 
 
 def reference(problem: Problem, precision: str) -> Reference:
-    """The oracle's answer, whatever the precision in float64.
+    """Compute the oracle's results for the first minibatch, in float64 whatever the precision.
 
     Raises:
-        Inapplicable: log-ratios are so ill-conditioned that their exponentials have no correct digits, or
-            squares of gradients overflow in this precision.
+        Inapplicable: the log-ratios are so ill-conditioned that their exponentials have no correct digits, or
+            squared gradients overflow in this precision.
     """
     epsilon = epsilon_of(precision)
     batch = in_dtype(problem.batch(precision), np.float64)
     oracle = problem.backend(NumpyBackend, "exact")
     gradients = oracle.gradients(batch, problem.objective)
     rounded = rounded_loss(problem.spec, problem.weights, batch, problem.objective, np.finfo(compute_dtype(precision)))
-    if epsilon * float(rounded.log_ratio.doubt.max()) > 0.01:
+    if epsilon * float(rounded.log_ratio.error_bound.max()) > 0.01:
         raise Inapplicable("the log-ratios have no correct digits in this precision")
     if max(np.abs(g).max() for g in gradients.values()) > 1e17 and precision != "exact":
         raise Inapplicable("squared gradients overflow in this precision")
@@ -92,16 +98,17 @@ def reference(problem: Problem, precision: str) -> Reference:
 
 
 def ulps(quantity: str, actual: Any, expected: Any, rounded: Rounded, precision: str) -> float:
-    """The largest error in ulps: units of epsilon times doubt.
+    """Return the largest error in ulps, which are epsilon times the running error bound.
 
     Raises:
-        Disagreement: another shape, a number that is not finite, or an error above `ULP_BOUND`.
+        Disagreement: the shapes differ, a number is not finite, or an error exceeds `ULP_BOUND`.
     """
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     if actual.shape != expected.shape:
         raise Disagreement(quantity, f"shape {expected.shape}", f"shape {actual.shape}")
     info = np.finfo(compute_dtype(precision))
-    unit = np.maximum(epsilon_of(precision) * rounded.doubt, float(info.tiny))  # nothing is told apart below tiny
+    # Below the smallest normal number results may be flushed to zero.
+    unit = np.maximum(epsilon_of(precision) * rounded.error_bound, float(info.tiny))
     with np.errstate(invalid="ignore", over="ignore"):
         errors = np.where(actual == expected, 0.0, np.abs(actual - expected) / unit)
     errors = np.where(np.isfinite(errors), errors, np.inf)
@@ -120,14 +127,14 @@ def ulps(quantity: str, actual: Any, expected: Any, rounded: Rounded, precision:
 
 
 def require_dtype(quantity: str, array: Any, dtype: Any) -> None:
-    """Refuse what is not a NumPy array of this dtype."""
+    """Raise `Disagreement` unless ``array`` is a NumPy array of this dtype."""
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
         found = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
         raise Disagreement(quantity, f"an array of {np.dtype(dtype)}", str(found))
 
 
 def require_same_bits(quantity: str, actual: Mapping[str, Array], expected: Mapping[str, Array]) -> None:
-    """Refuse states that differ in a name, a dtype, a shape or a bit; names the first tensor that does."""
+    """Raise `Disagreement` for the first array that differs in its name, dtype, shape or bits."""
     if list(actual) != list(expected):
         raise Disagreement(f"{quantity}: names", list(expected), list(actual))
     for name, array in expected.items():
@@ -146,5 +153,5 @@ def require_same_bits(quantity: str, actual: Mapping[str, Array], expected: Mapp
 
 
 def differing(actual: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
-    """How many numbers differ."""
+    """Count the numbers that differ."""
     return float(sum(np.count_nonzero(actual[name] != array) for name, array in expected.items()))

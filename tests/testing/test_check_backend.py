@@ -1,4 +1,4 @@
-"""The conformance suite finds what is wrong with a backend, names the property, and prints code that shows it."""
+"""`check_backend` finds mistakes in backends, names the failing property and prints code that reproduces it."""
 
 import json
 import sys
@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from support.networks import KINDS, spec_of
 from support.wrong_backends import (
     MISTAKES,
-    AppliesWhatIsNotFinite,
+    AppliesNonFiniteUpdates,
     EntropySign,
+    GradientNotClipped,
     MomentsNotRounded,
     NoClamp,
-    ThroughTheClip,
 )
 
 from ppocore import registry
@@ -21,23 +21,23 @@ from ppocore.backend import Objective
 from ppocore.backends.numpy_backend import NumpyBackend
 from ppocore.cli import parser as cli
 from ppocore.testing import check_backend, edge_problems, random_problem
-from ppocore.testing.backends import properties as conformance
-from ppocore.testing.backends.judging import reference
+from ppocore.testing.backends import properties
+from ppocore.testing.backends.comparison import reference
 from ppocore.testing.backends.problems import SETTINGS as PROBLEM_SETTINGS
 from ppocore.testing.backends.properties import PROPERTIES, Disagreement, Inapplicable
 
 NAMES = [p.name for p in PROPERTIES]
 
 
-def test_every_property_can_be_called_by_its_name_and_says_what_it_is():
+def test_every_property_is_a_documented_function_of_its_name():
     for checked in PROPERTIES:
-        assert getattr(conformance, checked.name) is checked.check
+        assert getattr(properties, checked.name) is checked.check
         assert checked.check.__doc__
     assert len(set(NAMES)) == len(NAMES)
 
 
 @pytest.mark.parametrize("wrong", MISTAKES, ids=lambda wrong: wrong.__name__)
-def test_a_mistake_fails_its_property_and_none_before_it(wrong):
+def test_a_mistake_fails_its_property_and_no_earlier_one(wrong):
     expected = MISTAKES[wrong]
     before = NAMES[: NAMES.index(expected)]
     assert check_backend(wrong, properties=before, max_examples=2).failures == []
@@ -46,8 +46,10 @@ def test_a_mistake_fails_its_property_and_none_before_it(wrong):
     assert failure.failure.message
 
 
-@pytest.mark.parametrize("wrong", [EntropySign, NoClamp, ThroughTheClip, MomentsNotRounded, AppliesWhatIsNotFinite])
-def test_the_printed_code_raises_what_was_found(wrong):
+@pytest.mark.parametrize(
+    "wrong", [EntropySign, NoClamp, GradientNotClipped, MomentsNotRounded, AppliesNonFiniteUpdates]
+)
+def test_the_printed_code_reproduces_the_failure(wrong):
     report = check_backend(wrong, properties=[MISTAKES[wrong]], max_examples=60)
     failure = report.failures[0].failure
     with pytest.raises(Disagreement) as raised:
@@ -56,14 +58,14 @@ def test_the_printed_code_raises_what_was_found(wrong):
     assert failure.code.strip() in str(report)
 
 
-def test_the_example_that_is_printed_is_small():
+def test_the_printed_example_is_small():
     code = check_backend(EntropySign, properties=["total_loss"]).failures[0].failure.code
     assert "np.array(" in code
     assert "hidden_sizes=()" in code
     assert len(code.splitlines()) < 40
 
 
-def test_a_long_example_is_printed_as_the_call_that_makes_it():
+def test_a_large_problem_is_printed_as_a_call_of_random_problem():
     spec = spec_of("bernoulli", 2, (16, 16))
     problem = random_problem(spec, Objective(0.2, 0.5, 0.01, kl_coef=0.5), rows=40, masks="some", **SETTINGS)
     code = problem.code()
@@ -76,7 +78,7 @@ SETTINGS = {"seed": 3, "steps": 2, "critic_learning_rate": 0.01, "separate": Tru
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("settings", [{}, SETTINGS])
-def test_a_short_example_is_printed_to_the_last_bit(kind, settings):
+def test_a_small_problem_is_printed_to_the_last_bit(kind, settings):
     objective = Objective(0.2, kl_coef=0.5, dual_clip=3.0)
     problem = random_problem(spec_of(kind, 2, (1,)), objective, rows=3, masks="one", **{"seed": 1, **settings})
     assert "random_problem" not in problem.code()
@@ -88,7 +90,7 @@ CONTINUOUS = {kind: {"masks"} for kind in ("gaussian", "squashed_gaussian", "bet
 
 
 def executed(code):
-    """The problem that a line or two of imports and this code make."""
+    """Run the code of a problem, with the imports that it needs, and return the problem."""
     imports = "import numpy as np\nfrom ppocore.backend import Minibatch, Objective\n"
     imports += "from ppocore.networks import NetworkSpec\nfrom ppocore.testing import Problem, random_problem\n"
     names = {}
@@ -107,7 +109,7 @@ def assert_problems_equal(actual, expected):
         assert (ours.dtype, ours.shape, ours.tobytes()) == (theirs.dtype, theirs.shape, theirs.tobytes())
 
 
-def test_a_failure_that_is_not_a_disagreement_is_a_failure_too():
+def test_any_error_of_a_backend_is_a_failure():
     class Broken(NumpyBackend):
         def evaluate(self, batch, objective):
             raise RuntimeError("no evaluation here")
@@ -118,12 +120,12 @@ def test_a_failure_that_is_not_a_disagreement_is_a_failure_too():
 
 
 def test_the_report():
-    report = check_backend(ThroughTheClip, properties=["forward", "gradients"], max_examples=40)
+    report = check_backend(GradientNotClipped, properties=["forward", "gradients"], max_examples=40)
     assert not report.passed
     with pytest.raises(AssertionError, match=r"gradients \(exact\) failed"):
         report.raise_if_failed()
     summary = json.loads(json.dumps(report.to_dict()))
-    assert (summary["backend"], summary["passed"], summary["max_examples"]) == ("ThroughTheClip", False, 40)
+    assert (summary["backend"], summary["passed"], summary["max_examples"]) == ("GradientNotClipped", False, 40)
     passed = {(p["name"], p["precision"]): p["passed"] for p in summary["properties"]}
     assert passed == {
         ("forward", "exact"): True,
@@ -140,27 +142,27 @@ def test_the_report():
     assert "2 of 4 properties failed" in str(report)
 
 
-def test_the_same_seed_gives_the_same_report_and_another_one_another():
+def test_the_report_depends_on_the_seed_alone():
     arguments = {"properties": ["gradients", "log_prob"], "precisions": ["float32"], "max_examples": 10}
     first, again, other = (check_backend("numpy", seed=seed, **arguments).to_dict() for seed in (1, 1, 2))
     assert first == again
     assert first["properties"] != other["properties"]
 
 
-def test_numpy_holds_every_property_itself():
+def test_the_numpy_backend_passes():
     check_backend("numpy", max_examples=5).raise_if_failed()
 
 
-def test_a_property_that_does_not_exist_is_refused():
+def test_an_unknown_property_is_rejected():
     with pytest.raises(ValueError, match="there is no property 'gradient'"):
         check_backend("numpy", properties=["gradient"])
 
 
-def test_a_property_without_any_example_has_not_passed(monkeypatch):
-    def says_nothing(*_, **__):
+def test_a_property_without_any_example_fails(monkeypatch):
+    def inapplicable(*_, **__):
         raise Inapplicable
 
-    changed = [p._replace(check=says_nothing) if p.name == "forward" else p for p in PROPERTIES]
+    changed = [p._replace(check=inapplicable) if p.name == "forward" else p for p in PROPERTIES]
     monkeypatch.setattr("ppocore.testing.backends.check.PROPERTIES", tuple(changed))
     (result,) = check_backend("numpy", properties=["forward"], precisions=["exact"], max_examples=5).failures
     assert (result.examples, result.failure) == (0, None)
@@ -169,17 +171,17 @@ def test_a_property_without_any_example_has_not_passed(monkeypatch):
 @settings(deadline=None, max_examples=150)
 @given(edge_problems())
 def test_the_error_analysis_computes_the_oracles_numbers(problem):
-    """Its values within its own doubt: a formula that differs would give doubts of something else."""
+    """A formula that differs from the oracle's would give error bounds of other numbers."""
     try:
         evaluation, gradients, rounded = reference(problem, "exact")
     except Inapplicable:
         return
     for name, expected in evaluation._asdict().items():
         number = getattr(rounded, name)
-        assert np.all(np.abs(number.value - expected) <= 2e-15 * number.doubt + 1e-300), name
+        assert np.all(np.abs(number.value - expected) <= 2e-15 * number.error_bound + 1e-300), name
     for name, expected in gradients.items():
         number = rounded.gradients[name]
-        assert np.all(np.abs(number.value - expected) <= 2e-15 * number.doubt + 1e-300), name
+        assert np.all(np.abs(number.value - expected) <= 2e-15 * number.error_bound + 1e-300), name
 
 
 def test_the_command_prints_the_report_and_exits_0(capsys):
@@ -205,7 +207,7 @@ def test_the_command_exits_1_on_a_failure_with_the_report_as_json(monkeypatch, c
         (["numpy", "--device", "cuda"], "device='cuda': the numpy backend computes on the cpu"),
     ],
 )
-def test_wrong_use_is_one_sentence_and_exits_2(arguments, message, capsys):
+def test_wrong_arguments_exit_2_with_one_sentence(arguments, message, capsys):
     assert cli.main(["check-backend", *arguments]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith(f"ppocore check-backend: {message}")
@@ -213,10 +215,10 @@ def test_wrong_use_is_one_sentence_and_exits_2(arguments, message, capsys):
     assert captured.out == ""
 
 
-def test_without_hypothesis_the_command_names_the_extra(monkeypatch, capsys):
+def test_without_hypothesis_the_command_names_the_extra_to_install(monkeypatch, capsys):
     for module in [name for name in sys.modules if name.startswith("ppocore.testing.")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "hypothesis", None)
     assert cli.main(["check-backend", "numpy"]) == 2
-    prefix = "ppocore check-backend: this"
-    assert capsys.readouterr().err == f"{prefix} needs hypothesis: pip install 'ppocore[test]'\n"
+    message = "ppocore check-backend: hypothesis is not installed: pip install 'ppocore[test]'\n"
+    assert capsys.readouterr().err == message
