@@ -207,7 +207,7 @@ TestOurOwn = gae_suite(ppocore.gae, max_examples=5)
         (lambda: check_gae(loop, properties=["x"]), "there is no property 'x': choose from well_formed"),
     ],
 )
-def test_wrong_use_is_refused_in_one_sentence(call, message):
+def test_wrong_usage_is_refused_in_one_sentence(call, message):
     with pytest.raises(UsageError, match=message):
         call()
 

@@ -71,7 +71,7 @@ def test_a_long_example_is_printed_as_the_call_that_makes_it():
     assert_problems_equal(executed(code), problem)
 
 
-SETTINGS = {"seed": 3, "steps": 2, "critic_learning_rate": 0.01, "separate": True, "hold_actor": (False, True)}
+SETTINGS = {"seed": 3, "steps": 2, "critic_learning_rate": 0.01, "separate": True, "freeze_actor": (False, True)}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -28,7 +28,7 @@ def separate_norms(
     factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu"
 ) -> Errors:
     """The actor's gradient is clipped by its own norm and the critic's by its own, where they are separate."""
-    changed = replace(problem, separate=True, hold_actor=(), max_grad_norm=0.05)
+    changed = replace(problem, separate=True, freeze_actor=(), max_grad_norm=0.05)
     return _steps(factory, changed, precision, device)
 
 
@@ -41,7 +41,7 @@ def held_actor(factory: BackendFactory, problem: Problem, *, precision: str = "e
         raise Inapplicable("an actor that shares its layers is not held")
     for first in (True, False):
         held = tuple((index % 2 == 0) == first for index in range(len(problem.batches)))
-        _steps(factory, replace(problem, hold_actor=held), precision, device)
+        _steps(factory, replace(problem, freeze_actor=held), precision, device)
     return {}
 
 
@@ -58,7 +58,7 @@ def _steps(factory: BackendFactory, problem: Problem, precision: str, device: st
             if outside.any():
                 at = np.unravel_index(int(outside.argmax()), outside.shape)
                 expected = f"between {float(low[at])!r} and {float(high[at])!r}"
-                place = f"{name}{[int(i) for i in at]} after {index + 1} steps, held at {problem.hold_actor},"
+                place = f"{name}{[int(i) for i in at]} after {index + 1} steps, held at {problem.freeze_actor},"
                 raise Disagreement(place, expected, repr(float(after[name][at])))
     return {}
 

@@ -27,14 +27,14 @@ class Problem:
     adam_epsilon: float = 1e-5
     critic_learning_rate: float | None = None
     separate: bool = False
-    hold_actor: tuple[bool, ...] = ()
+    freeze_actor: tuple[bool, ...] = ()
     """Whether the actor is held, for each step in turn; not at those beyond."""
     recipe: Mapping[str, Any] | None = field(default=None, compare=False)
     """The arguments of `random_problem`, if that made it."""
 
     def with_one_optimizer(self, **changes: Any) -> Problem:
         """The same, all weights moved by every step in one way."""
-        return replace(self, **{"critic_learning_rate": None, "separate": False, "hold_actor": (), **changes})
+        return replace(self, **{"critic_learning_rate": None, "separate": False, "freeze_actor": (), **changes})
 
     def minibatches(self, precision: str) -> list[Minibatch]:
         """The minibatches in the dtype of arithmetic; fresh copies."""
@@ -53,7 +53,7 @@ class Problem:
 
     def holds(self, index: int) -> bool:
         """Whether the actor is held at a step, counted from 0."""
-        return index < len(self.hold_actor) and self.hold_actor[index]
+        return index < len(self.freeze_actor) and self.freeze_actor[index]
 
     def step(self, backend: Backend, batch: Minibatch, index: int = 0) -> UpdateStats:
         """One optimizer step with the settings of the one at ``index``."""
@@ -84,7 +84,7 @@ class Problem:
         )
 
 
-SETTINGS = ("learning_rate", "max_grad_norm", "adam_epsilon", "critic_learning_rate", "separate", "hold_actor")
+SETTINGS = ("learning_rate", "max_grad_norm", "adam_epsilon", "critic_learning_rate", "separate", "freeze_actor")
 """The fields of a `Problem` that say how its steps are made."""
 
 

@@ -34,7 +34,7 @@ def random_problem(
     adam_epsilon: float = 1e-5,
     critic_learning_rate: float | None = None,
     separate: bool = False,
-    hold_actor: tuple[bool, ...] = (),
+    freeze_actor: tuple[bool, ...] = (),
 ) -> Problem:
     """A problem whose numbers are drawn from ``seed``.
 
@@ -54,14 +54,14 @@ def random_problem(
         adam_epsilon: of the optimizer.
         critic_learning_rate: of each step.
         separate: of each step.
-        hold_actor: of each step in turn.
+        freeze_actor: of each step in turn.
     """
     recipe = {k: v for k, v in locals().items() if k != "recipe"}
     rng = np.random.default_rng(seed)
     weights = _weights(spec, rng, weight_scale)
     maker = _Maker(spec, weights, rng, rows, observation_scale, masks, objective.kl_coef > 0.0)
     batches = tuple(maker.edge_batch() if edges else maker.ordinary_batch() for _ in range(steps))
-    settings = {name: recipe[name] for name in ("critic_learning_rate", "separate", "hold_actor")}
+    settings = {name: recipe[name] for name in ("critic_learning_rate", "separate", "freeze_actor")}
     return Problem(
         spec, weights, batches, objective, learning_rate, max_grad_norm, adam_epsilon, **settings, recipe=recipe
     )
