@@ -1,4 +1,4 @@
-"""The backends: each supplies the network, the log-prob ratio, the clipped loss and the optimizer.
+"""Provide the built-in backends, each of which implements the network, the loss and the optimizer step.
 
-Importing this package imports none of them; `ppocore.backend.backend_factory` finds one by name.
+Importing this package imports none of them; `ppocore.registry.backend_factory` imports one by name.
 """

@@ -1,7 +1,7 @@
-"""What every backend with automatic differentiation does, once: loss, statistics, clipping, steps and state.
+"""Implement what all backends with automatic differentiation share: statistics, clipping, steps and state.
 
-A framework supplies some 25 small operations, a network in its own idiom, and the few methods of `AutogradBackend`
-that say how it differentiates and where its arrays are.
+A framework's backend provides about 25 small operations, a network, and the methods of `AutogradBackend` that
+differentiate and store arrays.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ def stepped(
     factors: Sequence[Tensor | float],
     only: Tensor | None,
 ) -> list[Tensor]:
-    """Weights and slots after one step with a gradient, in place where they can be.
+    """Return weights and slots after one optimizer step; computed in place for mutable arrays.
 
     Args:
         xp: the framework's `Operations`.
-        optimizer: makes the step.
-        grid: what rounds the gradient in exact mode, which keeps float32; None in float32 mode.
+        optimizer: the optimizer.
+        grid: the number that rounds the gradient in exact mode (`gradient_grid`); None in float32 mode.
         tensors: the weights and each slot, flat.
-        gradient: as it is, flat; it may be overwritten.
-        clip: what the gradient is multiplied by.
-        factors: the optimizer's.
-        only: which elements move; None for all.
+        gradient: the unclipped gradient, flat; may be overwritten.
+        clip: the factor that clips the gradient.
+        factors: the factors of the optimizer's step (`Adam.factors`).
+        only: a mask of the elements to update; None for all.
     """
     gradient *= clip
     if grid is not None:
@@ -68,19 +68,19 @@ def stepped(
 
 
 class AutogradBackend:
-    """See `ppocore.backend.Backend`; what a framework's backend derives from.
+    """Implement `ppocore.backend.Backend` as the base class of a framework's backend.
 
     Args:
-        spec: the network; not needed where ``network`` is given, see below.
-        network: one of the user's own, from observations (B, O) to (distribution parameters (B, P), values (B,)); it
-            keeps the weights it has, is converted to the precision's dtype and trained in place. A backend made of a
-            network alone is given to `ppocore.train` as its backend.
+        spec: the network; may be omitted if ``network`` is given.
+        network: the user's own network, which maps observations (B, O) to (distribution parameters (B, P), values
+            (B,)). It keeps its weights, is converted to the dtype of ``precision``, and is trained in place. A backend
+            with a network and no ``spec`` is passed to `ppocore.train` as its backend.
         precision: ``exact`` (float64 arithmetic, float32 state) or ``float32``.
         adam_epsilon: added to the root of Adam's second moment.
-        device: where to compute, ``cpu`` or ``cuda``.
+        device: the device to compute on, ``cpu`` or ``cuda``.
 
     Raises:
-        UsageError: a device that this machine lacks, or a network whose outputs have the wrong shape.
+        UsageError: a device that is not available, or a network whose outputs have the wrong shape.
     """
 
     name: ClassVar[str]
@@ -88,7 +88,7 @@ class AutogradBackend:
     """The framework's `Operations`."""
     own_network: Any
     network_type: ClassVar[type]
-    """What a network of the user's own must be."""
+    """The type of a user's own network."""
 
     def __init__(
         self,
@@ -105,41 +105,41 @@ class AutogradBackend:
         if spec is None:
             if network is None:
                 raise UsageError(f"{type(self).__name__} needs a NetworkSpec or a network")
-            return  # unbound: calling it with a specification makes the backend
+            return  # not bound to a specification until it is called with one
         self.spec = spec
         self._exact = precision == "exact"
         self._dtype = compute_dtype(precision)
         self._optimizer = Adam(adam_epsilon)
         self._grid = gradient_grid(adam_epsilon) if self._exact else None
-        self._steps, self._held = 0, 0
+        self._steps, self._frozen_steps = 0, 0
         with self._computing():
             self._shapes = self._build(device)
             if not self._shapes:
                 raise UsageError(f"the network has no parameter to train: {self._frozen}")
             owners = [np.full(prod(shape), is_critic(name)) for name, shape in self._shapes.items()]
-            self._critic = np.concatenate(owners)  # which elements are the critic's
+            self._critic = np.concatenate(owners)  # mask of the critic's elements
             if network is not None:
                 self._check_outputs()
 
     _frozen: ClassVar[str]
-    """How a parameter says that it is not to be trained."""
+    """Why no parameter of a network is trainable, for an error message."""
 
     def __call__(self, spec: NetworkSpec, **settings: Any) -> Self:
-        """A backend for ``spec`` around this one's network: what `ppocore.train` calls."""
+        """Create a backend for ``spec`` with this backend's network; called by `ppocore.train`."""
         return type(self)(spec, network=self.own_network, **settings)
 
     def using_threads(self, threads: int) -> AbstractContextManager[None]:
-        """Nothing, for a framework that computes on the linear algebra library's threads: the trainer limits those."""
+        """Do nothing; for a framework that uses the threads of the linear algebra library, which the run limits."""
         return nullcontext()
 
     def forward(self, observations: Array) -> tuple[Array, Array]:
-        """Observations (B, O) to distribution parameters (B, P) and values (B,)."""
+        """Compute the distribution parameters (B, P) and values (B,) of observations (B, O)."""
         with self._computing():
             parameters, values = self._apply(self._tensor(observations))
             return self._array(parameters), self._array(values)
 
     def evaluate(self, batch: Minibatch, objective: Objective) -> Evaluation:
-        """Every term of the loss, without a step."""
+        """Compute the terms of the loss, without a step."""
         with self._computing():
             terms = self._terms(batch, Coefficients.of(objective))
             found: dict[str, Any] = {name: self._array(terms[name]) for name in ("log_prob", "ratio", "entropy")}
@@ -147,12 +147,12 @@ class AutogradBackend:
             return Evaluation(**found, value=self._array(terms["values"]))
 
     def gradients(self, batch: Minibatch, objective: Objective) -> dict[str, Array]:
-        """The gradient of the loss by weight name, before clipping."""
+        """Compute the gradient of the loss by weight name, before clipping."""
         with self._computing():
             return self._named(self._backward(batch, Coefficients.of(objective))[1], self._dtype)
 
     def update(self, batch: Minibatch, objective: Objective, step: OptimizerStep) -> UpdateStats:
-        """One optimizer step; see `ppocore.backend.Backend.update`."""
+        """Take one optimizer step; see `ppocore.backend.Backend.update`."""
         with self._computing():
             terms, gradient, figures = self._backward(batch, Coefficients.of(objective))
             stats = UpdateStats(*figures.tolist())
@@ -161,67 +161,67 @@ class AutogradBackend:
             apart = step.separate and step.max_grad_norm is not None
             norms = norms_apart(self._array(gradient), self._critic) if apart else (stats.grad_norm,) * 2
             self._steps += 1
-            self._held += step.hold_actor
-            pairs = [clip_factors(step, norms), *self._optimizer.factors(step, self._steps, self._held)]
+            self._frozen_steps += step.freeze_actor
+            pairs = [clip_factors(step, norms), *self._optimizer.factors(step, self._steps, self._frozen_steps)]
             clip, *factors = [self._elements(pair) for pair in pairs]
-            only = self._tensor(self._critic) if step.hold_actor else None
+            only = self._tensor(self._critic) if step.freeze_actor else None
             self._store(self._stepped(gradient, clip, factors, only))
             return stats
 
     def weights(self) -> dict[str, Array]:
-        """The weights alone, as float32 copies."""
+        """Return the weights as float32 copies."""
         with self._computing():
             return self._named(self._tensors[0])
 
     def state(self) -> dict[str, Array]:
-        """The weights, Adam's moments and its step count: copies."""
+        """Return copies of the weights, Adam's moments and its step count."""
         with self._computing():
             weights, *slots = map(self._named, self._tensors)
-        return to_state(self._optimizer, OptimizerState(weights, tuple(slots), self._steps, self._held))
+        return to_state(self._optimizer, OptimizerState(weights, tuple(slots), self._steps, self._frozen_steps))
 
     def load_state(self, state: Mapping[str, Array]) -> None:
-        """Take over a state; weights alone are enough, the moments then start at zero."""
+        """Restore a state; if it has only weights, the moments start at zero."""
         loaded = from_state(self._optimizer, state, self._shapes)
         with self._computing():
             self._store([self._tensor(self._flat(arrays)) for arrays in (loaded.weights, *loaded.slots)])
-        self._steps, self._held = loaded.step, loaded.held
+        self._steps, self._frozen_steps = loaded.step, loaded.frozen_steps
 
-    # What a framework's backend defines.
+    # A framework's backend defines these.
 
     _computing: Callable[[], AbstractContextManager[Any]]
-    """Entered around all that computes: no gradients are recorded in it."""
+    """Context of every computation, in which no gradients are recorded."""
     _recording: Callable[[], AbstractContextManager[Any]]
-    """Entered where gradients are recorded."""
+    """Context in which gradients are recorded."""
     network: Any
     _parameters: Mapping[str, Any]
-    """What is trained, by canonical name."""
+    """The trainable parameters, by canonical name."""
     _tensors: Sequence[Tensor]
     """The weights and each of the optimizer's slots, flat."""
 
     def _build(self, device: str) -> dict[str, tuple[int, ...]]:
-        """Make the network and its tensors; the canonical shapes of what is trained by canonical name."""
+        """Create the network and its tensors; return the canonical shapes of the trainable parameters by name."""
         raise NotImplementedError
 
     def _tensor(self, array: Array) -> Tensor:
-        """A framework's array, of the dtype of arithmetic if it is not of whole numbers or flags."""
+        """Convert a NumPy array to the framework's, and floating-point numbers to the dtype of the computation."""
         raise NotImplementedError
 
     def _array(self, tensor: Tensor) -> Array:
-        """The inverse."""
+        """Convert a tensor to a NumPy array."""
         raise NotImplementedError
 
     def _gradient(self, loss: Tensor) -> Tensor:
-        """The gradient of a recorded loss, flat."""
+        """Compute the gradient of a recorded loss, flat."""
         raise NotImplementedError
 
     def _store(self, tensors: Sequence[Tensor]) -> None:
-        """Make these the weights and slots, of the network too."""
+        """Store new weights and slots, also in the network."""
         raise NotImplementedError
 
-    # What a framework's backend may define otherwise.
+    # A framework's backend may override these.
 
     def _trained(self, network: Any, trains: Callable[[Any], bool]) -> dict[str, Any]:
-        """The parameters of a network that are trained, by name; those of a built-in one in canonical order."""
+        """Return the trainable parameters of a network by name; those of the built-in one in canonical order."""
         found = dict(network.named_parameters())
         names = self.spec.shapes() if self.own_network is None else found
         return {name: found[name] for name in names if trains(found[name])}
@@ -235,7 +235,7 @@ class AutogradBackend:
         return loss_terms(self.xp, self.spec, self._apply, self._parameters, given, coefficients)
 
     def _backward(self, batch: Minibatch, coefficients: Coefficients) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """The terms of the loss, its gradient as a flat tensor, and `statistics`."""
+        """Compute the terms of the loss, its gradient as a flat tensor, and its `statistics`."""
         with self._recording():
             terms = self._terms(batch, coefficients)
             gradient = self._gradient(terms["loss"])
@@ -245,16 +245,16 @@ class AutogradBackend:
         return stepped(self.xp, self._optimizer, self._grid, self._tensors, gradient, clip, factors, only)
 
     def _transposed(self, name: str) -> bool:
-        """Whether the framework keeps a canonical weight (in, out) as (out, in)."""
+        """Return whether the framework stores a canonical weight (in, out) as (out, in)."""
         return False
 
     def _elements(self, pair: tuple[float, float]) -> Tensor | float:
-        """`per_element` as a tensor, where it is not one number."""
+        """Return `per_element`, as a tensor unless it is a single number."""
         elements = per_element(pair, self._critic, self._dtype)
         return elements if isinstance(elements, float) else self._tensor(elements)
 
     def _named(self, flat: Tensor, dtype: Any = np.float32) -> dict[str, Array]:
-        """Copies of the pieces of a flat tensor, by canonical name."""
+        """Return copies of the parts of a flat tensor, by canonical name."""
         array, named, start = self._array(flat).astype(dtype, copy=False), {}, 0
         for name, shape in self._shapes.items():
             piece = array[start : (start := start + prod(shape))]
@@ -263,7 +263,7 @@ class AutogradBackend:
         return named
 
     def _flat(self, arrays: Mapping[str, Array]) -> Array:
-        """The inverse of `_named`."""
+        """Invert `_named`."""
         pieces = [arrays[name].T if self._transposed(name) else arrays[name] for name in self._shapes]
         return np.concatenate([piece.reshape(-1) for piece in pieces])
 
@@ -274,7 +274,7 @@ class AutogradBackend:
         return not_finite(self._steps + 1, {**batch.arrays(), **computed, **gradients}.items())
 
     def _check_outputs(self) -> None:
-        """A user's network must give (B, P) and (B,); found out before anything is collected."""
+        """Check that a user's network returns (B, P) and (B,), before anything is collected."""
         observations = np.zeros((2, self.spec.observation_size))
         try:
             outputs = self._apply(self._tensor(observations))

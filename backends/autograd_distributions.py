@@ -1,6 +1,6 @@
-"""Log-probabilities, entropies and divergences of policies, differentiable; formulas in `ppocore.distributions`.
+"""Compute differentiable log-probabilities, entropies and divergences; `ppocore.distributions` has the formulas.
 
-``xp`` is a framework's `ppocore.backends.autograd.Operations`.
+``xp`` is the class ``Operations`` of a framework's backend.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Tensor = Any
 
 
 def apply_masks(xp: Any, spec: NetworkSpec, parameters: Tensor, masks: Tensor) -> Tensor:
-    """Parameters under which what masks (B, mask_size) forbid has probability 0 and no gradient."""
+    """Return parameters under which the actions that masks (B, mask_size) forbid have probability 0 and no gradient."""
     if spec.action_kind == "bernoulli":
         flags = masks.reshape((-1, spec.action_size, 2))
         return xp.where(flags[:, :, 1], xp.where(flags[:, :, 0], parameters, MASKED), -MASKED)
@@ -24,7 +24,7 @@ def apply_masks(xp: Any, spec: NetworkSpec, parameters: Tensor, masks: Tensor) -
 
 
 def log_prob_and_entropy(xp: Any, spec: NetworkSpec, parameters: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-probabilities of actions and entropies, (B,) each."""
+    """Compute the log-probabilities of actions and the entropies, (B,) each."""
     kind = spec.action_kind
     if kind == "categorical":
         return _categorical(xp, parameters, actions)
@@ -54,7 +54,7 @@ def log_prob_and_entropy(xp: Any, spec: NetworkSpec, parameters: Tensor, actions
 
 
 def divergence(xp: Any, spec: NetworkSpec, old: Tensor, new: Tensor) -> Tensor:
-    """KL(old || new) of two sets of parameters, (B,)."""
+    """Compute KL(old || new) of two sets of parameters, (B,)."""
     kind = spec.action_kind
     if kind in ("categorical", "multi_categorical"):
         sizes = spec.choices or (spec.action_size,)
@@ -90,6 +90,6 @@ def _log_beta(xp: Any, a: Tensor, b: Tensor) -> Tensor:
 
 
 def _log_slope(xp: Any, x: Tensor) -> Tensor:
-    """``log(1 - tanh(x)^2)``, for any x."""
+    """Compute ``log(1 - tanh(x)^2)``, without overflow for any x."""
     size = xp.abs(x)
     return 2.0 * (math.log(2.0) - size - xp.log1p(xp.exp(-2.0 * size)))

@@ -1,7 +1,7 @@
-"""The loss and its statistics, differentiable, once for every framework; see `ppocore.backend.Objective`.
+"""Compute the differentiable loss and its statistics for all frameworks; see `ppocore.backend.Objective`.
 
-Written over what the arrays of all frameworks have in common (operators, ``sum``, ``mean``, slices) and some 25 small
-operations, ``xp``, that each framework supplies under the same names: the class ``Operations`` beside its backend.
+The code uses only what the arrays of all frameworks have in common (operators, ``sum``, ``mean``, slices) and about
+25 small operations, ``xp``: the class ``Operations`` of each framework's backend.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Tensor = Any
 
 
 class Coefficients(NamedTuple):
-    """An objective's numbers; None for a term that is left out, so that whoever compiles the loss leaves it out too."""
+    """Hold the numbers of an objective; None for a term that is omitted, so that a compiled loss omits it too."""
 
     clip_range: float
     entropy_coef: float
@@ -31,7 +31,7 @@ class Coefficients(NamedTuple):
 
     @classmethod
     def of(cls, objective: Objective) -> Coefficients:
-        """The coefficients of an objective."""
+        """Return the coefficients of an objective."""
         return cls(
             objective.clip_range,
             objective.entropy_coef,
@@ -52,15 +52,15 @@ def loss_terms(
     given: Mapping[str, Tensor],
     coefficients: Coefficients,
 ) -> dict[str, Tensor]:
-    """The terms of the loss, by name; see `ppocore.backend.Objective`.
+    """Compute the terms of the loss, by name; see `ppocore.backend.Objective`.
 
     Args:
         xp: the framework's operations.
-        spec: says what the network's outputs mean.
-        network: observations to distribution parameters and values.
-        weights: by canonical name; the L2 term is made of the critic's, biases apart.
-        given: the minibatch; ``valid`` (B,) where some of its rows are not samples.
-        coefficients: of the objective.
+        spec: the network.
+        network: maps observations to distribution parameters and values.
+        weights: the weights by canonical name, for the L2 term of the critic.
+        given: the arrays of the minibatch, with ``valid`` (B,) if some rows are padding.
+        coefficients: those of the objective.
     """
     c, advantages, returns = coefficients, given["advantages"], given["returns"]
 
@@ -109,7 +109,7 @@ def loss_terms(
 
 
 def statistics(xp: Any, terms: Mapping[str, Tensor], gradient: Tensor, clip_range: float, valid: Tensor) -> Tensor:
-    """The numbers of `ppocore.backend.UpdateStats`, (9,); in one array, which is one transfer from another device."""
+    """Compute the numbers of `ppocore.backend.UpdateStats`, (9,), in one array that needs a single device transfer."""
     moved = terms["ratio"] - 1.0
     outside = xp.as_numbers(xp.abs(moved) > clip_range, moved)
     old_approx_kl = -_mean(xp, terms["log_ratio"], valid)

@@ -1,4 +1,4 @@
-"""Networks for JAX: pure functions of their parameters, which are flat here and have names."""
+"""Define networks for JAX: pure functions of named parameters, which are stored in one flat array."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 from ppocore.networks import NetworkSpec
 
 Apply = Callable[[Any, Tensor], tuple[Tensor, Tensor]]
-"""From parameters and observations (B, O) to distribution parameters (B, P) and values (B,)."""
+"""Maps parameters and observations (B, O) to distribution parameters (B, P) and values (B,)."""
 
 
 class Layout(NamedTuple):
-    """How a flat array is cut into a network's parameters; the same for all networks that are compiled alike."""
+    """Split a flat array into a network's parameters; equal layouts share their compiled functions."""
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     apply: Apply
 
     def pieces(self, flat: Tensor) -> list[Tensor]:
-        """The parameters, in the order of their names."""
+        """Return the parameters, in the order of their names."""
         found, start = [], 0
         for shape in self.shapes:
             found.append(flat[start : (start := start + prod(shape))].reshape(shape))
@@ -36,12 +36,12 @@ class Layout(NamedTuple):
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """The network of a `NetworkSpec`; equal ones are one to the compiler."""
+    """Implement the network of a `NetworkSpec`; equal networks share their compiled functions."""
 
     spec: NetworkSpec
 
     def __call__(self, pieces: Sequence[Tensor], observations: Tensor) -> tuple[Tensor, Tensor]:
-        """Observations (B, O) to distribution parameters (B, P) and values (B,)."""
+        """Compute the distribution parameters (B, P) and values (B,) of observations (B, O)."""
         spec = self.spec
         weights = dict(zip(spec.shapes(), pieces, strict=True))
         activate = {"tanh": tanh, "relu": jax.nn.relu}[spec.activation]
@@ -64,16 +64,16 @@ class BuiltIn:
 
 
 def tanh(x: Tensor) -> Tensor:
-    """`jnp.tanh` by way of the sigmoid: XLA's own is off by 7 units in the last place next to 0."""
+    """Compute tanh from the sigmoid; XLA's own has an error of 7 units in the last place near 0."""
     return 2.0 * jax.nn.sigmoid(2.0 * x) - 1.0
 
 
 class JaxNetwork:
-    """A network of the user's own: a pure function, and the parameters that training replaces.
+    """Hold a user's own network: a pure function, and the parameters that training replaces.
 
     Args:
-        apply: from parameters and observations (B, O) to (distribution parameters (B, P), values (B,)).
-        parameters: any pytree; its floating-point arrays are trained, and named by their paths in it.
+        apply: maps parameters and observations (B, O) to (distribution parameters (B, P), values (B,)).
+        parameters: any pytree, whose floating-point arrays are trained and are named by their paths in it.
     """
 
     def __init__(self, apply: Apply, parameters: Any) -> None:
@@ -90,7 +90,7 @@ class JaxNetwork:
 
     @property
     def parameters(self) -> Any:
-        """The parameters as they are now, as NumPy arrays in the shape of the pytree."""
+        """The current parameters, as a pytree of NumPy arrays."""
         flat = np.asarray(self.flat)
         pieces = Layout.pieces(self.layout, flat)
         return self._whole([np.array(piece, np.float32) for piece in pieces])

@@ -1,7 +1,7 @@
-"""PPO's network, loss and optimizer in NumPy, with gradients derived by hand.
+"""Implement PPO's network, loss and optimizer in NumPy, with gradients derived by hand.
 
-The default backend, and the oracle that the others are held against.  Written to be read next to the paper
-(arXiv:1707.06347, equations 7 and 9) and Adam's (arXiv:1412.6980, algorithm 1).
+This is the default backend, and the oracle that the others are compared with. The code follows the papers of PPO
+(arXiv:1707.06347, equations 7 and 9) and Adam (arXiv:1412.6980, algorithm 1).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ Array = NDArray[Any]
 
 
 class NumpyBackend:
-    """See `ppocore.backend.Backend`.
+    """Implement `ppocore.backend.Backend`.
 
-    In exact mode all arithmetic is float64 and the weights and moments are rounded to float32 after every
-    step; in float32 mode everything is float32.
+    In exact mode all arithmetic is float64, and the weights and moments are rounded to float32 after every step. In
+    float32 mode everything is float32.
 
     Args:
         spec: the network.
@@ -62,8 +62,8 @@ class NumpyBackend:
         dtype = compute_dtype(precision)
         size = Layout(spec).size
         self._optimizer, self._grid = Adam(adam_epsilon), gradient_grid(adam_epsilon)
-        # Rows: the weights, then the optimizer's slots. `_stored` is what is kept, `_exact` what is computed with; in
-        # float32 mode they are the same array.
+        # The rows are the weights and the optimizer's slots. `_stored` is the state in float32, `_exact` is the same
+        # in the dtype of the computation; in float32 mode they are one array.
         self._stored = np.zeros((1 + len(self._optimizer.slots), size), np.float32)
         self._exact = self._stored if dtype == np.float32 else self._stored.astype(dtype)
         self._gradient = np.zeros(size, dtype)
@@ -71,20 +71,20 @@ class NumpyBackend:
         self._network = NumpyNetwork(spec, self._exact[0], self._gradient)
         self._layout = self._network.layout
         self._distribution = spec.distribution()
-        self._held = 0
+        self._frozen_steps = 0
         self._critic = self._layout.critic_elements()
 
     def using_threads(self, threads: int) -> AbstractContextManager[None]:
-        """The linear algebra library's threads are all that NumPy has, and the trainer limits those."""
+        """Do nothing, because NumPy only uses the threads of the linear algebra library, which the run limits."""
         return nullcontext()
 
     def forward(self, observations: Array) -> tuple[Array, Array]:
-        """Observations (B, O) to distribution parameters (B, P) and values (B,)."""
+        """Compute the distribution parameters (B, P) and values (B,) of observations (B, O)."""
         parameters, values = self._network.forward(observations)
         return parameters.copy(), values.copy()
 
     def evaluate(self, batch: Minibatch, objective: Objective) -> Evaluation:
-        """Every term of the loss, without a step."""
+        """Compute the terms of the loss, without a step."""
         terms = self._loss(batch, objective)
         return Evaluation(
             terms.log_prob,
@@ -98,13 +98,13 @@ class NumpyBackend:
         )
 
     def gradients(self, batch: Minibatch, objective: Objective) -> dict[str, Array]:
-        """The gradient of the loss by weight name, before clipping."""
+        """Compute the gradient of the loss by weight name, before clipping."""
         self._loss(batch, objective).backward()
         return self._copies(self._gradient)
 
     def update(self, batch: Minibatch, objective: Objective, step: OptimizerStep) -> UpdateStats:
-        """One optimizer step; see `ppocore.backend.Backend.update`."""
-        with np.errstate(all="ignore"):  # what is not finite is found and named here, not warned of
+        """Take one optimizer step; see `ppocore.backend.Backend.update`."""
+        with np.errstate(all="ignore"):  # values that are not finite raise an error below instead
             terms = self._loss(batch, objective)
             terms.backward()
             grad_norm = sqrt(float(self._gradient.dot(self._gradient)))
@@ -114,9 +114,9 @@ class NumpyBackend:
             if self._exact is not self._stored:
                 self._gradient += self._grid
                 self._gradient -= self._grid
-            kept = self._exact[:, ~self._critic] if step.hold_actor else None
+            kept = self._exact[:, ~self._critic] if step.freeze_actor else None
             self._steps += 1
-            self._held += step.hold_actor
+            self._frozen_steps += step.freeze_actor
             self._adam(step)
             if kept is not None:
                 self._exact[:, ~self._critic] = kept
@@ -129,17 +129,17 @@ class NumpyBackend:
         return Loss(self._network, self._distribution, batch, objective)
 
     def _clip(self, step: OptimizerStep, grad_norm: float) -> None:
-        """Hold the gradient's norm, or each optimizer's, to what is allowed; in place."""
+        """Clip the norm of the gradient, or of each optimizer's part, in place."""
         apart = step.separate and step.max_grad_norm is not None
         factors = clip_factors(step, norms_apart(self._gradient, self._critic) if apart else (grad_norm, grad_norm))
         if factors != (1.0, 1.0):
             self._gradient *= per_element(factors, self._critic, self._gradient.dtype)
 
     def _adam(self, how: OptimizerStep) -> None:
-        """The optimizer's step; in place."""
+        """Apply the optimizer's step in place."""
         weights, *slots = self._exact
         dtype = weights.dtype
-        factors = self._optimizer.factors(how, self._steps, self._held)
+        factors = self._optimizer.factors(how, self._steps, self._frozen_steps)
         elements = [per_element(pair, self._critic, dtype) for pair in factors]
         self._optimizer.step(np, weights, slots, self._gradient, elements)
 
@@ -155,17 +155,17 @@ class NumpyBackend:
         return not_finite(self._steps + 1, tensors.items())
 
     def weights(self) -> dict[str, Array]:
-        """The weights alone, as float32 copies."""
+        """Return the weights as float32 copies."""
         return self._copies(self._stored[0])
 
     def state(self) -> dict[str, Array]:
-        """The weights, Adam's moments and its step count: copies."""
+        """Return copies of the weights, Adam's moments and its step count."""
         weights, *slots = map(self._copies, self._stored)
-        return to_state(self._optimizer, OptimizerState(weights, tuple(slots), self._steps, self._held))
+        return to_state(self._optimizer, OptimizerState(weights, tuple(slots), self._steps, self._frozen_steps))
 
     def load_state(self, state: Mapping[str, Array]) -> None:
-        """Take over a state; weights alone are enough, the moments then start at zero."""
-        weights, slots, self._steps, self._held = from_state(self._optimizer, state, self.spec.shapes())
+        """Restore a state; if it has only weights, the moments start at zero."""
+        weights, slots, self._steps, self._frozen_steps = from_state(self._optimizer, state, self.spec.shapes())
         for row, part in zip(self._stored, (weights, *slots), strict=True):
             for name, view in self._layout.named(row).items():
                 np.copyto(view, part[name], casting="same_kind")

@@ -1,4 +1,4 @@
-"""PPO's loss in NumPy and its gradient with respect to what the network gives; see `ppocore.backend.Objective`."""
+"""Compute PPO's loss in NumPy and its gradient by the network's outputs; see `ppocore.backend.Objective`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = NDArray[Any]
 
 
 class Loss:
-    """The forward pass, the terms of the loss, and what they hand back to the network."""
+    """Compute the forward pass, the terms of the loss, and their gradients by the network's outputs."""
 
     def __init__(
         self, network: NumpyNetwork, distribution: Distribution, batch: Minibatch, objective: Objective
@@ -61,7 +61,7 @@ class Loss:
         if self.objective.clip:
             clipped = np.minimum(np.maximum(self.ratio, 1.0 - clip), 1.0 + clip)
             clipped *= advantages
-            # Where the minimum is the clipped term the ratio lies outside the range, and nothing flows back.
+            # Where the minimum is the clipped term, the ratio is outside the clip range and the gradient is 0.
             self.flows &= surrogate <= clipped
             surrogate = np.minimum(surrogate, clipped)
         if self.objective.dual_clip is not None:
@@ -80,8 +80,8 @@ class Loss:
             clipped_error = self.batch.values + bounded - returns
             squares, clipped_squares = self.error * self.error, clipped_error * clipped_error
             self.value_loss = 0.5 * float(np.maximum(squares, clipped_squares).sum()) / len(returns)
-            # Nothing flows back through a clipped value.  Inside the range both errors are the same but for
-            # rounding, so that the range decides and not which of them is larger.
+            # The gradient of a clipped value is 0. Inside the clip range both errors are equal up to rounding, so the
+            # range decides, and not only which error is larger.
             self.error = np.where((clipped_squares > squares) & (np.abs(moved) > limit), 0.0, self.error)
         else:
             self.value_loss = 0.5 * float(self.error.dot(self.error)) / len(returns)
@@ -101,7 +101,7 @@ class Loss:
                 gradient += (2.0 * objective.critic_l2_coef) * weight
 
     def stats(self, grad_norm: float) -> UpdateStats:
-        """The debug variables of this step."""
+        """Return the debug variables of this step."""
         count = len(self.ratio)
         moved = self.ratio - 1.0
         outside = np.count_nonzero(np.abs(moved) > self.objective.clip_range)

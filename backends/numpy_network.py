@@ -1,8 +1,8 @@
-"""A policy-and-value network in NumPy with a gradient written by hand.
+"""Implement the policy-and-value network in NumPy, with gradients derived by hand.
 
-All weights are views into one flat array, so that the optimizer and the global norm are single operations.
-Where policy and value have networks of their own, layer ``l`` of both is one ``(2, in, out)`` view and runs
-as one batched product; a shared trunk is the same with 1 in place of 2 (G below).
+All weights are views into one flat array, so that the optimizer and the global norm are single operations. If policy
+and value have separate networks, layer ``l`` of both is one ``(2, in, out)`` view and is computed as one batched
+product. With a shared trunk it is ``(1, in, out)``; the shapes below call this dimension G.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Array = NDArray[Any]
 
 
 class Layout:
-    """Where each weight of a specification lies in a flat array of ``size`` numbers."""
+    """Map each weight of a specification to its position in a flat array of ``size`` numbers."""
 
     def __init__(self, spec: NetworkSpec) -> None:
         self.spec = spec
@@ -38,21 +38,21 @@ class Layout:
         self._shapes = shapes
 
     def named(self, flat: Array) -> dict[str, Array]:
-        """Views by canonical name, in canonical order."""
+        """Return views by canonical name, in canonical order."""
         return {
             name: flat[self._start[name] : self._start[name] + prod(shape)].reshape(shape)
             for name, shape in self._shapes.items()
         }
 
     def critic_elements(self) -> NDArray[np.bool_]:
-        """Which elements of a flat array belong to the critic alone."""
+        """Return a mask of the elements of a flat array that belong to the critic alone."""
         found = np.zeros(self.size, np.bool_)
         for name, view in self.named(found).items():
             view[...] = is_critic(name)
         return found
 
     def stacked(self, flat: Array) -> list[tuple[Array, Array]]:
-        """Views (G, in, out) and (G, 1, out) of each hidden layer's weights and biases."""
+        """Return views (G, in, out) and (G, 1, out) of each hidden layer's weights and biases."""
         groups, first = len(self.spec.trunks), self.spec.trunks[0]
         layers = []
         for i, (n_in, n_out) in enumerate(self.spec.layer_sizes):
@@ -68,17 +68,17 @@ class Layout:
 
 
 class _Buffers(NamedTuple):
-    """What one pass over a batch of one size writes to."""
+    """Hold the arrays that a pass over a batch of a given size overwrites."""
 
     hidden: list[Array]  # (G, B, out) activations of each hidden layer
     d_hidden: list[Array]  # (G, B, out) their gradients
     scratch: list[Array]  # (G, B, out)
-    ones: Array  # (1, B): a product with it sums over the batch, faster than a reduction
+    ones: Array  # (1, B); a product with it sums over the batch faster than a reduction
     parameters: Array  # (B, P)
 
 
 class NumpyNetwork:
-    """Forward and backward passes over views into ``weights``; gradients go to ``gradient`` (both flat)."""
+    """Run forward and backward passes with the flat ``weights``, and write gradients to the flat ``gradient``."""
 
     def __init__(self, spec: NetworkSpec, weights: Array, gradient: Array) -> None:
         self.spec = spec
@@ -93,11 +93,11 @@ class NumpyNetwork:
         self._buffers: dict[int, _Buffers] = {}
 
     def critic_weights(self) -> list[tuple[Array, Array]]:
-        """The critic's own weights, biases apart, and their gradients: views."""
+        """Return views of the critic's weights, without biases, and of their gradients."""
         return [(w, self._d_weights[name]) for name, w in self._weights.items() if is_critic(name) and w.ndim == 2]
 
     def forward(self, observations: Array) -> tuple[Array, Array]:
-        """Distribution parameters (B, P) and values (B,); buffers that the next pass overwrites."""
+        """Compute distribution parameters (B, P), which the next pass overwrites, and values (B,)."""
         x = np.ascontiguousarray(observations, self._dtype)
         buffers = self._buffers_for(len(x))
         h = x[None]
@@ -119,12 +119,12 @@ class NumpyNetwork:
         return parameters, values[:, 0]
 
     def backward(self, d_parameters: Array, d_values: Array) -> None:
-        """The gradient of every weight, from the gradients of the last forward pass's two outputs."""
+        """Compute the gradient of every weight from the gradients of the last forward pass's outputs."""
         x, h = self._last
         buffers = self._buffers_for(len(x))
         ones, size = buffers.ones, self.spec.output_size
         w, d_w = self._weights, self._d_weights
-        if self._gaussian and self.spec.learn_log_std:  # its gradient is otherwise left at 0
+        if self._gaussian and self.spec.learn_log_std:  # its gradient otherwise stays 0
             np.matmul(ones[0], d_parameters[:, size:], out=d_w["log_std"])
         d_output = d_parameters[:, :size]
         d_value = d_values[:, None]
@@ -136,7 +136,7 @@ class NumpyNetwork:
             return
         d_h = buffers.d_hidden[-1]
         np.matmul(d_output, w["actor.output.weight"].T, out=d_h[0])
-        if len(d_h) == 1:  # a shared trunk hears from both heads
+        if len(d_h) == 1:  # a shared trunk has gradients from both heads
             d_h[0] += d_value * w["critic.output.weight"].T
         else:
             np.multiply(d_value, w["critic.output.weight"].T, out=d_h[1])
@@ -151,7 +151,7 @@ class NumpyNetwork:
                 np.matmul(d_z, self._layers[i][0].transpose(0, 2, 1), out=buffers.d_hidden[i - 1])
 
     def _through_activation(self, d_h: Array, h: Array, scratch: Array) -> None:
-        """``d_h`` times the activation's derivative, which ``h`` (its output) determines; in place."""
+        """Multiply ``d_h`` in place by the activation's derivative, computed from its output ``h``."""
         if self.spec.activation == "tanh":
             np.multiply(h, h, out=scratch)
             np.subtract(1.0, scratch, out=scratch)
@@ -162,7 +162,7 @@ class NumpyNetwork:
     def _buffers_for(self, rows: int) -> _Buffers:
         buffers = self._buffers.get(rows)
         if buffers is None:
-            if len(self._buffers) > 3:  # a rollout gives at most two sizes; keep no more than a few
+            if len(self._buffers) > 3:  # a rollout has minibatches of at most two sizes
                 self._buffers.clear()
             groups, dtype = len(self.spec.trunks), self._dtype
             sizes = [(groups, rows, size) for size in self.spec.hidden_sizes]

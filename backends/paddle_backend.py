@@ -1,7 +1,7 @@
-"""PPO in PaddlePaddle: what `ppocore.backends.autograd` needs of it.
+"""Implement the backend for PaddlePaddle, on top of `ppocore.backends.autograd`.
 
 Gradients are gathered into one flat tensor, so that clipping, Adam and the rounding of exact mode are single
-operations; paddle's tensors are not changed in place, and the network's parameters are assigned after each step.
+operations. Tensors are not changed in place; the network's parameters are assigned after each step.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ppocore.errors import UsageError
 Array = NDArray[Any]
 
 _LEAST = -700.0
-"""Below, exponentials are taken to be 0."""
+"""Exponents below this give 0."""
 
 
 class Operations:
-    """See `ppocore.backends.autograd`."""
+    """Provide the operations that `ppocore.backends.autograd_loss` needs."""
 
     abs, exp, log, log1p, sqrt, sigmoid = paddle.abs, paddle.exp, paddle.log, paddle.log1p, paddle.sqrt, F.sigmoid
     minimum, maximum, clip, stack = paddle.minimum, paddle.maximum, paddle.clip, paddle.stack
@@ -31,52 +31,52 @@ class Operations:
 
     @staticmethod
     def probability(x: Tensor) -> Tensor:
-        """Return ``exp(x)``, but 0 where it underflows, as of a masked action; on the CPU paddle stops at 6e-309."""
+        """Compute the exponential, with 0 for a masked action, where `paddle.exp` returns 6e-309 on the CPU."""
         return paddle.where(x < _LEAST, paddle.zeros_like(x), x.exp())
 
     @staticmethod
     def where(condition: Tensor, x: Tensor, y: Tensor | float) -> Tensor:
-        """`paddle.where`, which gives numbers the default dtype."""
+        """Select elements; `paddle.where` would convert a number to the default dtype."""
         return paddle.where(condition, x, paddle.full_like(x, y) if isinstance(y, float) else y)
 
     @staticmethod
     def softplus(x: Tensor) -> Tensor:
-        """``log(1 + exp(x))``: `F.softplus` is x itself from 20 on, `F.log_sigmoid` is 0 from 37 on (float32: 17)."""
+        """Compute ``log(1 + exp(x))``; `F.softplus` returns x from 20, `F.log_sigmoid` 0 from 37 (float32: 17)."""
         return paddle.maximum(x, paddle.zeros_like(x)) + paddle.log1p(Operations.probability(-x.abs()))
 
     @staticmethod
     def log_softmax(x: Tensor) -> Tensor:
-        """Not F.log_softmax: on the CPU it holds logits at 64 below the largest."""
+        """Compute the log-softmax over axis 1; `F.log_softmax` clips logits at 64 below the largest on the CPU."""
         return x - paddle.logsumexp(x, axis=1, keepdim=True)
 
     @staticmethod
     def choose(x: Tensor, index: Tensor) -> Tensor:
-        """Of each row, the element at its index."""
+        """Return the element of each row at its index."""
         return paddle.take_along_axis(x, index.unsqueeze(1), axis=1).squeeze(1)
 
     @staticmethod
     def split(x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
-        """Columns in groups."""
+        """Split the columns into groups."""
         return [x] if len(sizes) == 1 else paddle.split(x, list(sizes), axis=1)
 
     @staticmethod
     def as_numbers(flags: Tensor, like: Tensor) -> Tensor:
-        """1 where a flag is set, else 0."""
+        """Convert flags to 1 and 0."""
         return flags.astype(like.dtype)
 
     @staticmethod
     def constant(array: Array, like: Tensor) -> Tensor:
-        """Numbers that are not learned."""
+        """Convert an array to a tensor without a gradient."""
         return paddle.to_tensor(array, dtype=like.dtype, place=like.place)
 
     @staticmethod
     def rounded(x: Tensor) -> Tensor:
-        """To float32 and back."""
+        """Round to float32."""
         return x.astype("float32").astype("float64")
 
 
 class PaddleBackend(AutogradBackend):
-    """The backend ``paddle``; a network of the user's own is a `paddle.nn.Layer`."""
+    """Implement the backend ``paddle``; a user's own network is a `paddle.nn.Layer`."""
 
     name = "paddle"
     xp = Operations
@@ -109,7 +109,7 @@ class PaddleBackend(AutogradBackend):
         for parameter in self._parameters.values():
             parameter.clear_gradient(set_to_zero=False)
         loss.backward()
-        # A user's layer may have parameters that nothing reads.
+        # A user's layer may have unused parameters.
         return _gathered([paddle.zeros_like(p) if p.grad is None else p.grad for p in self._parameters.values()])
 
     def _store(self, tensors: Sequence[Tensor]) -> None:
@@ -124,7 +124,7 @@ def _gathered(tensors: Any) -> Tensor:
 
 
 def _convert(network: nn.Layer, place: Any, dtype: str) -> None:
-    """``network.to``, which by itself would turn whole numbers and flags into floating point, too."""
+    """Move and convert a network; ``network.to`` would also convert buffers of integers and flags."""
     kept = [
         (layer, name, buffer)
         for layer in network.sublayers(include_self=True)
@@ -138,7 +138,7 @@ def _convert(network: nn.Layer, place: Any, dtype: str) -> None:
 
 
 def _place(device: str) -> Any:
-    """The place, or a sentence if this machine lacks it."""
+    """Return the place of a device, or raise a `UsageError` if it is not available."""
     kind, _, index = device.partition(":")
     if kind == "cpu":
         return paddle.CPUPlace()

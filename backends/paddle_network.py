@@ -1,4 +1,4 @@
-"""The policy-and-value network as a PaddlePaddle layer."""
+"""Implement the policy-and-value network as a PaddlePaddle layer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 from ppocore.networks import NetworkSpec
 
 with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", "No ccache found")  # said at import; it concerns who compiles extensions
+    warnings.filterwarnings("ignore", "No ccache found")  # issued at import; only matters for compiling extensions
     import paddle
     from paddle import Tensor, nn
     from paddle.nn import functional as F
@@ -17,12 +17,12 @@ __all__ = ["F", "PaddleNetwork", "Stack", "Tensor", "nn", "paddle", "tanh"]
 
 
 def tanh(x: Tensor) -> Tensor:
-    """`paddle.tanh` by way of the sigmoid, which in float64 on a CPU takes a third of the time; to 3.4e-16."""
+    """Compute tanh from the sigmoid to within 3.4e-16, in a third of the time of `paddle.tanh` in float64 on a CPU."""
     return paddle.scale(F.sigmoid(paddle.scale(x, 2.0)), 2.0, -1.0)
 
 
 class Stack(nn.Layer):
-    """Hidden layers, then an output layer where ``output_size`` is given."""
+    """Stack hidden layers, and an output layer if ``output_size`` is given."""
 
     def __init__(self, sizes: list[int], output_size: int | None, activation: str) -> None:
         super().__init__()
@@ -32,20 +32,20 @@ class Stack(nn.Layer):
         self._activate = {"tanh": tanh, "relu": F.relu}[activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Inputs (B, in) to outputs (B, out)."""
+        """Compute the outputs (B, out) of inputs (B, in)."""
         for layer in self.hidden:
             x = self._activate(layer(x))
         return x if self.output is None else self.output(x)
 
 
 def _linear(n_in: int, n_out: int) -> nn.Linear:
-    """A linear layer of zeros: the weights are loaded, and drawing others would move paddle's global generator."""
+    """Create a linear layer of zeros; its weights are loaded later, and drawing any would advance the global RNG."""
     zeros = paddle.ParamAttr(initializer=nn.initializer.Constant(0.0))
     return nn.Linear(n_in, n_out, weight_attr=zeros, bias_attr=zeros)
 
 
 class PaddleNetwork(nn.Layer):
-    """The network of a `NetworkSpec`; its parameters bear the canonical names and shapes."""
+    """Implement the network of a `NetworkSpec`, with the canonical names and shapes of its parameters."""
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class PaddleNetwork(nn.Layer):
             self.log_std = self.create_parameter([spec.action_size], default_initializer=zeros)
 
     def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        """Observations (B, O) to distribution parameters (B, P) and values (B,)."""
+        """Compute the distribution parameters (B, P) and values (B,) of observations (B, O)."""
         features = self.trunk(observations)
         parameters = self.actor(features)
         if self.log_std is not None:

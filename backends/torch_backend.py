@@ -1,7 +1,7 @@
-"""PPO in PyTorch: what `ppocore.backends.autograd` needs of it.
+"""Implement the backend for PyTorch, on top of `ppocore.backends.autograd`.
 
-All weights and gradients are views into two flat tensors, which the module's parameters share: clipping, Adam and
-the rounding of exact mode are then single operations, in place, whatever the number of layers.
+The module's parameters and gradients are views into two flat tensors, so that clipping, Adam and the rounding of
+exact mode are single in-place operations for any number of layers.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ Array = NDArray[Any]
 
 
 class _Digamma(torch.autograd.Function):
-    """`torch.digamma`, whose own derivative on the CPU is good to 5e-10 only."""
+    """Compute `torch.digamma` with an exact derivative; its own has an error of 5e-10 on the CPU."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        """The digamma function."""
+        """Compute the digamma function."""
         ctx.save_for_backward(x)
         return torch.digamma(x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        """Times the trigamma function, as in `ppocore.distributions.special`."""
+        """Multiply by the trigamma function, as in `ppocore.distributions.special`."""
         (x,) = ctx.saved_tensors
         return gradient * trigamma(x)
 
 
 def trigamma(x: Tensor) -> Tensor:
-    """The derivative of digamma, for arguments of at least 1 (Abramowitz and Stegun 6.4.12, and the recurrence)."""
+    """Compute the derivative of digamma for arguments of at least 1 (Abramowitz and Stegun 6.4.12 and recurrence)."""
     total = torch.zeros_like(x)
     for _ in range(8):
         below = x < 8.0
@@ -56,7 +56,7 @@ def trigamma(x: Tensor) -> Tensor:
 
 
 class Operations:
-    """See `ppocore.backends.autograd`."""
+    """Provide the operations that `ppocore.backends.autograd_loss` needs."""
 
     abs, exp, log, log1p, sqrt, sigmoid = torch.abs, torch.exp, torch.log, torch.log1p, torch.sqrt, torch.sigmoid
     minimum, maximum, where, clip, stack = torch.minimum, torch.maximum, torch.where, torch.clamp, torch.stack
@@ -65,42 +65,42 @@ class Operations:
 
     @staticmethod
     def softplus(x: Tensor) -> Tensor:
-        """``log(1 + exp(x))``; `torch.nn.functional.softplus` is x itself from 20 on, which is off by 2e-9."""
+        """Compute ``log(1 + exp(x))``; `torch.nn.functional.softplus` returns x from 20, with an error of 2e-9."""
         return -F.logsigmoid(-x)
 
     @staticmethod
     def log_softmax(x: Tensor) -> Tensor:
-        """Over the last axis."""
+        """Compute the log-softmax over axis 1."""
         return F.log_softmax(x, dim=1)
 
     @staticmethod
     def choose(x: Tensor, index: Tensor) -> Tensor:
-        """Of each row, the element at its index."""
+        """Return the element of each row at its index."""
         return x.gather(1, index.unsqueeze(1)).squeeze(1)
 
     @staticmethod
     def split(x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
-        """Columns in groups."""
+        """Split the columns into groups."""
         return list(x.split(tuple(sizes), dim=1))
 
     @staticmethod
     def as_numbers(flags: Tensor, like: Tensor) -> Tensor:
-        """1 where a flag is set, else 0."""
+        """Convert flags to 1 and 0."""
         return flags.to(like.dtype)
 
     @staticmethod
     def constant(array: Array, like: Tensor) -> Tensor:
-        """Numbers that are not learned."""
+        """Convert an array to a tensor without a gradient."""
         return torch.as_tensor(array, dtype=like.dtype, device=like.device)
 
     @staticmethod
     def rounded(x: Tensor) -> Tensor:
-        """To float32 and back, in place."""
+        """Round to float32, in place."""
         return x.copy_(x.to(torch.float32))
 
 
 class TorchBackend(AutogradBackend):
-    """The backend ``torch``; a network of the user's own is a `torch.nn.Module`."""
+    """Implement the backend ``torch``; a user's own network is a `torch.nn.Module`."""
 
     name = "torch"
     xp = Operations
@@ -131,7 +131,7 @@ class TorchBackend(AutogradBackend):
 
     @contextmanager
     def using_threads(self, threads: int) -> Iterator[None]:
-        """Torch's thread count, given back afterwards."""
+        """Set torch's number of threads, and restore it at the exit."""
         before = torch.get_num_threads()
         torch.set_num_threads(threads)
         try:
@@ -162,7 +162,7 @@ class TorchBackend(AutogradBackend):
 
 
 def _device(device: str) -> torch.device:
-    """The device, or a sentence if this machine lacks it."""
+    """Return a device, or raise a `UsageError` if it is not available."""
     try:
         found = torch.device(device)
     except RuntimeError as error:

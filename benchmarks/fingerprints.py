@@ -141,10 +141,10 @@ def verdict(case: str, seed: int, backends: list[str], root: Path) -> Verdict:
     """Compare the other backends' runs with the first backend's."""
     result = compare([Run(case, seed, backend).path(root) for backend in backends])
     where: dict[str, list[str]] = {}
-    for backend, parting in zip(backends[1:], result.partings, strict=True):
-        if parting is not None:
-            tensor = ", ".join([*parting.counters, *parting.tensors[:1]])
-            where.setdefault(f"iteration {parting.iteration}, {tensor}; {parting.outcome}", []).append(backend)
+    for backend, difference in zip(backends[1:], result.first_differences, strict=True):
+        if difference is not None:
+            tensor = ", ".join([*difference.counters, *difference.tensors[:1]])
+            where.setdefault(f"iteration {difference.iteration}, {tensor}; {difference.outcome}", []).append(backend)
     cell = "; ".join(f"{' and '.join(names)} at {place}" for place, names in where.items())
     return Verdict(cell or "equal", result.equal, len({run.fingerprint for run in result.runs}) == 1)
 

@@ -45,11 +45,11 @@ class OwnBackend(NumpyBackend):
                 return super().update(batch, objective, step)  # raises `NonFiniteError`, which names what is not finite
             state = self.state()
             state["adam.step"] = state["adam.step"] + 1
-            state["adam.held"] = state.get("adam.held", 0) + np.int64(step.hold_actor)
+            state["adam.held"] = state.get("adam.held", 0) + np.int64(step.freeze_actor)
             factors = Adam(self.epsilon).factors(step, int(state["adam.step"]), int(state["adam.held"]))
             for name, gradient in gradients.items():
                 critic = is_critic(name)
-                if step.hold_actor and not critic:
+                if step.freeze_actor and not critic:
                     continue
                 mine = norm(g for n, g in gradients.items() if is_critic(n) == critic) if step.separate else total
                 if step.max_grad_norm is not None and mine > step.max_grad_norm:

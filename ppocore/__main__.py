@@ -1,4 +1,4 @@
-"""``python -m ppocore``."""
+"""Run the command line as ``python -m ppocore``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""``train`` and ``resume``: make the parts of a run, open its directory, run it, and release both."""
+"""Train and resume runs: create the parts of a run, open its directory, run it, and release both."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from ppocore.runs import (
     Saving,
     check_same_run,
     environment_of,
+    os_errors_as_usage_errors,
     read_configuration,
     record_changes,
     restore_run,
     runtime_as_json,
-    saying_what_cannot_be_written,
 )
 from ppocore.training import (
     Callback,
@@ -73,45 +73,45 @@ def train(
     """Train a policy with PPO.
 
     Args:
-        env: an environment's id, a callable that makes one environment, or a Gymnasium ``VectorEnv``; left out with a
-            ``collector``.
+        env: an environment's id, a callable that makes one environment, or a Gymnasium ``VectorEnv``; omitted if
+            ``collector`` is given.
         config: the settings; by default the environment's preset (`ppocore.presets`).
-        backend: a backend's name, or what makes one: a class, or a backend around a network of your own such as
-            ``TorchBackend(network=...)``; by default the runtime's, ``numpy``.
-        seed: every random number of the run derives from it.
-        device: where the backend computes, ``cpu`` or ``cuda``; by default the runtime's, ``cpu``.
-        runtime: how the run is computed, which does not decide its result: a `ppocore.Runtime`, or a dict of those of
-            its fields that are not the default.
-        run_dir: a new directory for the configuration, ``metrics.jsonl``, the checkpoints and the policy; None writes
-            nothing.
-        callbacks: `ppocore.Callback` instances, or functions that take the `ppocore.Run` after every iteration. What
-            one raises ends the run, after its last whole iteration has been saved.
-        reporters: see `ppocore.reporting`. One that raises is left out with a warning, and the run goes on.
-        env_kwargs: arguments for making the environment.
-        checkpoint_every: iterations from one checkpoint to the next, and about a minute at most; 0 for one at the end
-            alone.
-        keep: how many checkpoints are kept, beside the best.
-        evaluate_episodes: rank checkpoints by the mean return of that many evaluated episodes; 0: by the mean return
-            of the last 100 training episodes.
-        collector: collects the rollouts in place of environments made here (`ppocore.training.Collector`); closed in
-            the end.
+        backend: a backend's name, a backend class, or a backend that wraps your own network, such as
+            ``TorchBackend(network=...)``; by default that of ``runtime``, ``numpy``.
+        seed: the seed of every random number of the run.
+        device: where the backend computes, ``cpu`` or ``cuda``; by default that of ``runtime``, ``cpu``.
+        runtime: how the run is computed, which does not affect its result: a `ppocore.Runtime`, or a dict of the
+            fields that differ from the defaults.
+        run_dir: a new directory for the configuration, ``metrics.jsonl``, the checkpoints and the policy; None to
+            write nothing.
+        callbacks: `ppocore.Callback` instances, or functions that are called with the `ppocore.Run` after every
+            iteration. An exception ends the run after its last complete iteration has been saved.
+        reporters: see `ppocore.reporting`. A reporter that raises is dropped with a warning, and the run continues.
+        env_kwargs: arguments of the environment's constructor.
+        checkpoint_every: iterations between checkpoints, which are at most about a minute apart; 0 for a single one
+            at the end.
+        keep: number of newest checkpoints to keep, in addition to the best.
+        evaluate_episodes: number of evaluated episodes by whose mean return checkpoints are ranked; 0 to rank them by
+            the mean return of the last 100 training episodes.
+        collector: collects the rollouts, in place of environments created here (`ppocore.training.Collector`); closed
+            at the end.
 
     Returns:
-        The result. After Ctrl-C or SIGTERM it is that of the last whole iteration, with ``interrupted`` set; where a
-        callback stopped the run, with its ``stop_reason``.
+        The result. After Ctrl-C or SIGTERM it is that of the last complete iteration, with ``interrupted`` set; if a
+        callback stopped the run, ``stop_reason`` is set.
 
     Raises:
         UsageError: (a `ValueError`) a setting, environment, backend, callback or reporter that cannot be used; nothing
             was written.
-        RunError: the run began and could not go on; what it had is saved in ``run_dir``.
-        Exception: whatever a callback or a backend raised, after the last whole iteration was saved in ``run_dir``; a
-            note on the exception says how to resume.
+        RunError: the run failed; its last complete iteration is saved in ``run_dir``.
+        Exception: any exception of a callback or a backend, after the last complete iteration has been saved in
+            ``run_dir``; a note on the exception says how to resume.
     """
     if isinstance(seed, bool) or not hasattr(seed, "__index__"):
         raise TypeError(f"seed={seed!r} must be an integer")
     if seed < 0:
         raise UsageError(f"seed={seed} is negative: choose 0 or more")
-    _check_what_collects(env, env_kwargs, collector)
+    _check_collector_or_env(env, env_kwargs, collector)
     config = preset(env if collector is None else collector.name) if config is None else config
     saving = Saving(checkpoint_every, keep, evaluate_episodes)
     if saving.evaluate_episodes and (env is None or isinstance(env, VectorEnv)):
@@ -155,29 +155,29 @@ def resume(
     reporters: Sequence[Reporter] = (),
     collector: Collector | None = None,
 ) -> TrainResult:
-    """Resume a run from its newest checkpoint; it ends as if it had never been interrupted.
+    """Resume a run from its newest checkpoint; its result is that of an uninterrupted run.
 
-    A run that was never saved is trained from its beginning, which comes to the same. One that has ended gives its
-    result again.
+    A run that was never saved is trained from the start, which gives the same result. A run that is complete returns
+    its result again.
 
     Args:
         run_dir: the run's directory.
-        backend: another one than before; the run is the same with any.
-        device: another one than before.
-        runtime: another runtime than before, or a dict of those of its fields that change.
-        steps: another ``total_steps``.
-        env: what makes the environments, where it was not an id; the same as before.
-        env_kwargs: other arguments for making the environment.
-        restart_episodes: where an environment cannot be restored, begin its next episode; the run is then not the one
-            that it would have been.
-        checkpoint_every: another number of iterations from one checkpoint to the next.
-        keep: another number of checkpoints to keep.
+        backend: a new backend, which does not affect the result.
+        device: a new device.
+        runtime: a new runtime, or a dict of the fields to change.
+        steps: a new ``total_steps``.
+        env: the callable or vector environment of the run, if it was not trained by an environment id.
+        env_kwargs: new arguments of the environment's constructor.
+        restart_episodes: whether an environment that cannot be restored starts a new episode; the result then differs
+            from that of an uninterrupted run.
+        checkpoint_every: a new number of iterations between checkpoints.
+        keep: a new number of checkpoints to keep.
         callbacks: as in `train`.
         reporters: as in `train`.
-        collector: a new one like the one that the run was given, where it was given one.
+        collector: a new instance of the run's collector, if it was trained with one.
 
     Raises:
-        UsageError: no such run, one that another process writes, files that are damaged, environments that cannot be
+        UsageError: not a run, a run that another process is writing, a damaged file, or an environment that cannot be
             restored; nothing was changed.
         RunError, Exception: as in `train`.
     """
@@ -188,27 +188,27 @@ def resume(
         config = recorded.config if steps is None else recorded.config.replace(total_steps=steps)
         saving = recorded.saving.replace(every=checkpoint_every, keep=keep)
         if backend is None and recorded.own_network:
-            raise UsageError(f"the run in {path} trains a network of your own: pass backend=, made around that network")
-        _check_what_collects(env, env_kwargs, collector, resuming=True)
+            raise UsageError(f"the run in {path} trains a network of your own: pass backend=, with that network")
+        _check_collector_or_env(env, env_kwargs, collector, resuming=True)
         if collector is not None and saving.evaluate_episodes:
-            raise UsageError(f"the run in {path} evaluates its policy, for which it needs env: leave the collector out")
+            raise UsageError(f"the run in {path} evaluates its policy, which needs env: leave the collector out")
         maker = None if collector is not None else _environment(path, recorded, env)
         kwargs = recorded.env_kwargs if env_kwargs is None and collector is None else env_kwargs
         if isinstance(kwargs, str):
             raise UsageError(
-                f"the environments of {path} were made with arguments that JSON cannot hold: pass env_kwargs="
+                f"the environments of {path} were made with arguments that JSON cannot represent: pass env_kwargs="
             )
         computed = recorded.recorded_runtime().updated(runtime, backend, device)
         with _trainer(maker, config, recorded.seed, computed, kwargs, collector) as trainer:
-            with saying_what_cannot_be_written(path):
+            with os_errors_as_usage_errors(path):
                 snapshot = directory.newest()
                 if snapshot is None:
-                    warn(f"the run in {path} was never saved: it is trained from its beginning")
+                    warn(f"the run in {path} was never saved: it is trained from the start")
                     keep_lines(directory.metrics_path, 0)
                 else:
                     check_same_run(snapshot, config, recorded.seed, trainer, path)
                     restore_run(trainer, snapshot, directory, restart_episodes)
-                directory.forget_policy()
+                directory.remove_policy()
             record_changes(directory, recorded, config, runtime_as_json(computed, trainer.backend.name), snapshot)
             writers = _writers(
                 directory,
@@ -219,8 +219,8 @@ def resume(
             return trainer.run([*writers, *observers], path)
 
 
-def _check_what_collects(env: Any, env_kwargs: Any, collector: Any, resuming: bool = False) -> None:
-    """Refuse environments and a collector given together, and a collector that is none."""
+def _check_collector_or_env(env: Any, env_kwargs: Any, collector: Any, resuming: bool = False) -> None:
+    """Check that either environments or a collector is given, and that the collector is valid."""
     if collector is None:
         if env is None and not resuming:
             raise UsageError("env is missing: give an environment's id, a callable, a VectorEnv, or a collector")
@@ -242,7 +242,7 @@ def _trainer(
     env_kwargs: dict[str, Any] | None,
     collector: Collector | None,
 ) -> Iterator[Trainer]:
-    """Make the parts of a run, and close its collector in the end."""
+    """Create the parts of a run, and close its collector at the end."""
     factory = backend_factory(runtime.backend) if isinstance(runtime.backend, str) else runtime.backend
     if collector is None:
         assert env is not None  # one of the two was given
@@ -255,7 +255,7 @@ def _trainer(
             timeout=runtime.env_timeout,
         )
         collector = LocalCollector(environments)
-    # What is not finite is found and named where it arises; NumPy's warnings would only precede the sentence.
+    # Values that are not finite are reported where they arise; NumPy's warnings would only repeat it.
     with closing(collector), threadpool_limits(limits=runtime.threads, user_api="blas"), np.errstate(all="ignore"):
         trainer = Trainer(collector, config, factory, seed, runtime.device)
         with trainer.backend.using_threads(runtime.threads):
@@ -268,18 +268,18 @@ def _writers(
     mean_return: Callable[[Policy], float],
     resumed: Snapshot | None = None,
 ) -> list[Callback]:
-    """Return the callbacks that write a run, in their order: a checkpoint relies on the metrics before it."""
-    with saying_what_cannot_be_written(directory.path):
+    """Return the callbacks that write a run; metrics come first, because a checkpoint depends on them."""
+    with os_errors_as_usage_errors(directory.path):
         metrics = MetricsFile(directory.metrics_path)
         evaluation = Evaluation(mean_return, saving.every) if saving.evaluate_episodes else None
-        saver = Saver(directory, saving, durable=metrics.sync, evaluation=evaluation, resumed=resumed)
+        saver = Saver(directory, saving, sync=metrics.sync, evaluation=evaluation, resumed=resumed)
     return [metrics, *([] if evaluation is None else [evaluation]), saver]
 
 
 def _mean_return(
     policy: Policy, env: Environment | None, saving: Saving, seed: int, env_kwargs: dict[str, Any] | None
 ) -> float:
-    assert env is not None  # nothing is evaluated where there is only a collector
+    assert env is not None  # a run with a collector evaluates nothing
     result = evaluate(policy, env, episodes=saving.evaluate_episodes, seed=seed, env_kwargs=env_kwargs)
     return float(result.summary()["mean_return"])
 
@@ -298,13 +298,13 @@ def _is_json(value: Any) -> bool:
 
 
 def _environment(path: Path, recorded: RunConfiguration, env: Environment | None) -> Environment:
-    """Return what makes the environments of a run again."""
+    """Return the environment of a run, as `make_environments` takes it."""
     if env is not None:
         return env
     if recorded.env_given_as != "id":
         argument = "collector" if recorded.env_given_as == "collector" else "env"
         raise UsageError(
-            f"the environments of {path} were made by {recorded.env}, which a file cannot hold: call "
+            f"the environments of {path} were made by {recorded.env}, which a file cannot store: call "
             f"ppocore.resume({str(path)!r}, {argument}=...) with it"
         )
     return environment_of(path)

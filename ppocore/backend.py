@@ -1,7 +1,7 @@
-"""The seam: what a backend is given and what it gives back.
+"""Define the interface of a backend.
 
-NumPy arrays cross it and nothing else.  A backend owns the network's parameters, the loss and the
-optimizer; everything random, and everything that can be decided once, is decided on this side.
+Only NumPy arrays cross this interface. A backend owns the network's parameters, the loss and the optimizer. All random
+numbers are drawn, and all shared decisions are made, outside it.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ __all__ = [
 ]
 
 LOG_RATIO_LIMIT = 20.0
-"""The log-ratio is clamped to +-this before it is exponentiated, so that no ratio is infinite."""
+"""Bound of the absolute log-ratio, which is clamped before it is exponentiated so that no ratio is infinite."""
 
 
 class Minibatch(NamedTuple):
-    """Samples of one optimizer step, in the dtype of arithmetic; B samples.
+    """Hold the B samples of one optimizer step, in the dtype of the computation.
 
-    ``advantages`` come as the loss uses them: normalised, where that is asked for, on this side of the seam.
+    ``advantages`` are as the loss uses them: already normalized if the settings say so.
     """
 
     observations: Array  # (B, observation_size)
     actions: Array  # (B,) int64, or (B, action_size)
-    log_probs: Array  # (B,) of the actions when they were taken
+    log_probs: Array  # (B,) of the actions under the policy that took them
     advantages: Array  # (B,)
     returns: Array  # (B,) value targets
-    values: Array  # (B,) when the actions were taken
-    masks: Array | None = None  # (B, mask_size) bool: which actions were allowed; None for all
-    old_parameters: Array | None = None  # (B, P) of the distribution when they were taken; None without a KL penalty
+    values: Array  # (B,) of the network that took the actions
+    masks: Array | None = None  # (B, mask_size) bool: the allowed actions; None for all
+    old_parameters: Array | None = None  # (B, P) of the distribution that took the actions; None without a KL penalty
 
     def arrays(self) -> dict[str, Array]:
-        """The arrays that are there, by name."""
+        """Return the arrays that are not None, by name."""
         return {name: array for name, array in zip(self._fields, self, strict=True) if array is not None}
 
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss.
+    """Configure the loss.
 
     ::
 
@@ -69,10 +69,10 @@ class Objective:
                       and the same with value clipped to within value_clip_range of the rollout's
         kl          = mean(KL(old policy || policy)), of the distributions              (equation 8)
         loss        = policy_loss + kl_coef * kl - entropy_coef * mean(entropy) + value_coef * value_loss
-                      + critic_l2_coef * (sum of the squares of the critic's weights, biases apart)
+                      + critic_l2_coef * (sum of the squares of the critic's weights without biases)
 
-    What has a coefficient of 0 is not computed: ``kl`` is 0 then.  The L2 term is not part of any figure that is
-    reported but the loss.
+    A term with a coefficient of 0 is not computed; ``kl`` is then 0. Of all reported figures, only the loss includes
+    the L2 term.
     """
 
     clip_range: float
@@ -86,12 +86,12 @@ class Objective:
 
 
 def is_critic(name: str) -> bool:
-    """Whether a weight is the critic's own: the part that has a learning rate and an optimizer of its own."""
+    """Return whether a weight belongs to the critic alone, which may have its own learning rate and optimizer."""
     return name.startswith("critic.")
 
 
 class Evaluation(NamedTuple):
-    """Everything the loss is made of, without a step; arrays (B,)."""
+    """Hold the terms of the loss; arrays are (B,)."""
 
     log_prob: Array
     ratio: Array
@@ -104,12 +104,12 @@ class Evaluation(NamedTuple):
 
 
 class UpdateStats(NamedTuple):
-    """Debug variables of one optimizer step (37 details, core 12), measured before it.
+    """Hold the debug variables of one optimizer step (37 details, core 12), measured before the step.
 
-    ``old_approx_kl`` is mean(-log ratio) and ``approx_kl`` mean((ratio - 1) - log ratio), the estimator with
-    less variance (http://joschu.net/blog/kl-approx.html); ``clip_fraction`` is how many ratios lay outside the
-    clip range; ``grad_norm`` is the global norm before clipping; ``kl`` is the divergence of the objective, 0 where
-    it has none.
+    ``old_approx_kl`` is mean(-log ratio) and ``approx_kl`` is mean((ratio - 1) - log ratio), the estimator with
+    less variance (http://joschu.net/blog/kl-approx.html). ``clip_fraction`` is the fraction of ratios outside the
+    clip range, ``grad_norm`` is the global norm before clipping, and ``kl`` is the divergence in the objective, or 0
+    if it has none.
     """
 
     loss: float
@@ -125,64 +125,64 @@ class UpdateStats(NamedTuple):
 
 @runtime_checkable
 class Backend(Protocol):
-    """What a backend does.
+    """Define what a backend does.
 
-    State is a dict of arrays under canonical names (see `ppocore.networks` and `ppocore.optimizers`).
+    State is a dict of arrays by canonical name (see `ppocore.networks` and `ppocore.optimizers`).
     """
 
     name: ClassVar[str]
     own_network: Any
-    """A network that the user brought, else None; it then keeps its own weights and acts through `forward`."""
+    """The user's own network, which keeps its weights and acts through `forward`; None for the built-in network."""
 
     def using_threads(self, threads: int) -> AbstractContextManager[None]:
-        """Limits the framework's own threads while it is entered, and leaves them as found."""
+        """Return a context manager that limits the framework's threads, and restores the limit at its exit."""
 
     def forward(self, observations: Array) -> tuple[Array, Array]:
-        """Observations (B, O) to distribution parameters (B, P) and values (B,)."""
+        """Compute the distribution parameters (B, P) and values (B,) of observations (B, O)."""
 
     def evaluate(self, batch: Minibatch, objective: Objective) -> Evaluation:
-        """Every term of the loss, without a step."""
+        """Compute the terms of the loss, without a step."""
 
     def gradients(self, batch: Minibatch, objective: Objective) -> dict[str, Array]:
-        """The gradient of the loss by weight name, before clipping."""
+        """Compute the gradient of the loss by weight name, before clipping."""
 
     def update(self, batch: Minibatch, objective: Objective, step: OptimizerStep) -> UpdateStats:
-        """One optimizer step: gradient * min(1, max_grad_norm / norm), then Adam.
+        """Take one optimizer step: scale the gradient by ``min(1, max_grad_norm / norm)``, then apply Adam.
 
         Raises:
             NonFiniteError: the loss or a gradient is not finite; nothing was changed.
         """
 
     def weights(self) -> dict[str, Array]:
-        """The weights alone, as float32 copies."""
+        """Return the weights as float32 copies."""
 
     def state(self) -> dict[str, Array]:
-        """The weights, Adam's moments and its step count: copies."""
+        """Return copies of the weights, Adam's moments and its step count."""
 
     def load_state(self, state: Mapping[str, Array]) -> None:
-        """Take over a state; weights alone are enough, the moments then start at zero."""
+        """Restore a state; if it has only weights, the moments start at zero."""
 
 
 class BackendFactory(Protocol):
-    """Makes a backend for a network: usually the backend's class."""
+    """Create a backend for a network; usually the backend's class."""
 
     def __call__(self, spec: NetworkSpec, *, precision: str, adam_epsilon: float, device: str) -> Backend:
-        """The backend; `UsageError` where the device is not to be had."""
+        """Create the backend, or raise a `UsageError` if the device is not available."""
 
 
 class BackendActor:
-    """Acting through a backend's own forward pass, for networks that a `NetworkSpec` does not describe."""
+    """Act through a backend's forward pass, for networks that a `NetworkSpec` does not describe."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
     def load(self, weights: Mapping[str, Array]) -> None:
-        """Nothing: the backend acts with the weights it has."""
+        """Do nothing, because the backend acts with its own weights."""
 
     def policy(self, observations: Array) -> Array:
-        """Distribution parameters (B, P) for observations (B, O)."""
+        """Compute the distribution parameters (B, P) of observations (B, O)."""
         return self._backend.forward(observations)[0]
 
     def values(self, observations: Array) -> Array:
-        """Values (B,) for observations (B, O), float32."""
+        """Compute the values (B,) of observations (B, O), float32."""
         return in_chunks(lambda rows: self._backend.forward(rows)[1].astype(np.float32), observations)

@@ -1,4 +1,4 @@
-"""Every setting of a run, with its meaning and where its default comes from."""
+"""Define the settings of a run, with their meanings and the sources of their defaults."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _PAPER = "arXiv:1707.06347"
 
 
 def setting(default: Any, help: str, source: str) -> Any:
-    """Make a dataclass field that carries its own documentation."""
+    """Create a dataclass field with its help text and the source of its default."""
     return field(default=default, metadata={"help": help, "source": source})
 
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """Settings of a PPO run; immutable and checked when made.
+    """Configure a PPO run; immutable, and checked when created.
 
-    ``config.replace(gamma=0.9)`` gives a changed copy.  Each field's help and the source of its default
-    are in ``dataclasses.fields(PPOConfig)[i].metadata`` and in ``docs/settings.md``.
+    ``config.replace(gamma=0.9)`` returns a changed copy. Each field's help text and the source of its default are in
+    ``dataclasses.fields(PPOConfig)[i].metadata`` and in ``docs/settings.md``.
 
     Raises:
         UsageError: (a `ValueError`) a value outside its range, naming the field and the range.
@@ -40,28 +40,31 @@ class PPOConfig:
     """
 
     total_steps: int = setting(
-        500_000, "environment steps of the run; it ends before a rollout that would exceed them", _DETAILS
+        500_000, "maximum number of environment steps; the run ends before a rollout would exceed it", _DETAILS
     )
-    num_envs: int = setting(8, "environments stepped side by side", _DETAILS + ", core 1")
+    num_envs: int = setting(8, "environments stepped in parallel", _DETAILS + ", core 1")
     num_steps: int = setting(128, "steps of each environment in one rollout", _DETAILS + ", core 1")
     update_epochs: int = setting(4, "passes over each rollout", _DETAILS + ", core 6")
-    minibatch_size: int = setting(256, "most samples in one optimizer step", _DETAILS + ", core 6")
+    minibatch_size: int = setting(256, "maximum number of samples in one optimizer step", _DETAILS + ", core 6")
     learning_rate: float = setting(2.5e-4, "Adam's step size", _DETAILS + ", core 3")
     anneal_learning_rate: bool = setting(
-        True, "lower the learning rate linearly to 0 over the run", _DETAILS + ", core 4"
+        True, "anneal the learning rate linearly to 0 over the run", _DETAILS + ", core 4"
     )
     critic_learning_rate: float | None = setting(
-        None, "the critic's step size, annealed or adapted alike (none: the learning rate)", "Spinning Up"
+        None,
+        "the critic's step size, annealed and adapted like the learning rate (none: the learning rate)",
+        "Spinning Up",
     )
     separate_optimizers: bool = setting(
         False,
-        "an optimizer each for actor and critic: gradients clipped apart, and target_kl stops the actor alone",
+        "separate optimizers for actor and critic: gradients are clipped separately, and target_kl stops only the "
+        "actor",
         "Spinning Up",
     )
     adaptive_lr_kl: float | None = setting(
         None,
-        "adapt the learning rate: / 1.5 after an iteration that moved the policy by more than twice this KL "
-        "divergence, * 1.5 after less than half (none: do not)",
+        "adapt the learning rate: divide it by 1.5 after an iteration whose KL divergence is more than twice this "
+        "target, multiply it by 1.5 after less than half (none: fixed)",
         "arXiv:1707.02286, RSL-RL",
     )
     adam_epsilon: float = setting(1e-5, "Adam's epsilon", _DETAILS + ", core 3")
@@ -72,58 +75,66 @@ class PPOConfig:
     )
     n_step: int = setting(5, "rewards summed by the n_step estimator", "arXiv:1602.01783")
     value_target: str = setting(
-        "same", "what the value is trained on: the returns of an estimator (same: of the advantages')", _DETAILS
+        "same", "estimator of the returns that the value is trained on (same: that of the advantages)", _DETAILS
     )
     recompute_advantages: bool = setting(
         False,
-        "estimate advantages anew before each epoch, with the values of the moment",
+        "re-estimate advantages before each epoch, with the current values",
         "arXiv:2006.05990, section 3.5",
     )
     objective: str = setting(
-        "clip", "surrogate: clip; kl (a penalty); clip+kl (both); none (the ratio alone)", _PAPER + ", sections 3 and 4"
+        "clip",
+        "surrogate: clip; kl (KL penalty); clip+kl (both); none (unclipped ratio)",
+        _PAPER + ", sections 3 and 4",
     )
-    clip_range: float = setting(0.2, "epsilon of the clipped surrogate: how far the ratio may move from 1", _PAPER)
-    anneal_clip_range: bool = setting(False, "lower the clip range linearly to 0 over the run", _PAPER + ", table 5")
+    clip_range: float = setting(0.2, "epsilon of the clipped surrogate, the clip range of the ratio", _PAPER)
+    anneal_clip_range: bool = setting(False, "anneal the clip range linearly to 0 over the run", _PAPER + ", table 5")
     dual_clip: float | None = setting(
         None,
-        "least multiple of a negative advantage that the surrogate may be, above 1 (none: any)",
+        "lower bound of the surrogate as a multiple, above 1, of a negative advantage (none: no bound)",
         "arXiv:1912.09729",
     )
     kl_coef: float = setting(
-        1.0, "weight of the KL penalty, at first if kl_penalty_target is given", _PAPER + ", section 4"
+        1.0, "weight of the KL penalty; its initial value if kl_penalty_target is set", _PAPER + ", section 4"
     )
     kl_penalty_target: float | None = setting(
         None,
-        "adapt kl_coef: halve it after an iteration that moved the policy by less than 2/3 of this KL divergence, "
-        "double it after more than 3/2 (none: fixed)",
+        "adapt kl_coef: halve it after an iteration whose KL divergence is less than 2/3 of this target, double it "
+        "after more than 3/2 (none: fixed)",
         _PAPER + ", section 4",
     )
     value_clip_range: float | None = setting(
-        None, "how far the value may move from the rollout's (none: no value clipping)", _DETAILS + ", core 9"
+        None, "maximum change of the value from that of the rollout (none: no clipping)", _DETAILS + ", core 9"
     )
     entropy_coef: float = setting(0.01, "weight of the entropy bonus", _PAPER + ", table 5")
-    anneal_entropy_coef: bool = setting(False, "lower the entropy bonus linearly to 0 over the run", "arXiv:1602.01783")
+    anneal_entropy_coef: bool = setting(
+        False, "anneal the entropy bonus linearly to 0 over the run", "arXiv:1602.01783"
+    )
     entropy_decay: float = setting(
-        1.0, "multiply the weight of the entropy bonus by this after every iteration", "XinJingHao PPO-Continuous"
+        1.0, "factor of the weight of the entropy bonus after every iteration", "XinJingHao PPO-Continuous"
     )
     value_coef: float = setting(
         0.5, "weight of the value loss, which is half the mean squared error", _DETAILS + ", core 10"
     )
     max_grad_norm: float | None = setting(
-        0.5, "largest global norm of the gradient (none: no clipping)", _DETAILS + ", core 11"
+        0.5, "maximum global norm of the gradient (none: no clipping)", _DETAILS + ", core 11"
     )
     target_kl: float | None = setting(
-        None, "stop an iteration's updates once approx_kl exceeds this (none: never)", "Spinning Up"
+        None, "stop an iteration's updates when approx_kl exceeds this (none: never)", "Spinning Up"
     )
     critic_l2_coef: float = setting(
-        0.0, "weight of the sum of the critic's squared weights in the loss", "XinJingHao PPO-Continuous"
+        0.0, "weight of the critic's L2 regularization in the loss", "XinJingHao PPO-Continuous"
     )
-    normalize_advantages: bool = setting(True, "advantages to mean 0 and standard deviation 1", _DETAILS + ", core 7")
+    normalize_advantages: bool = setting(
+        True, "normalize advantages to mean 0 and standard deviation 1", _DETAILS + ", core 7"
+    )
     advantage_scope: str = setting(
-        "minibatch", "what advantages are normalized over: each minibatch, or the rollout", _DETAILS + ", core 7"
+        "minibatch", "where advantages are normalized: in each minibatch, or over the rollout", _DETAILS + ", core 7"
     )
     normalize_observations: bool = setting(
-        False, "observations to running mean 0 and variance 1, clipped to +-10", _DETAILS + ", continuous 5-6"
+        False,
+        "normalize observations to running mean 0 and variance 1, clipped to +-10",
+        _DETAILS + ", continuous 5-6",
     )
     normalize_rewards: bool = setting(
         False,
@@ -132,26 +143,28 @@ class PPOConfig:
     )
     hidden_sizes: tuple[int, ...] = setting((64, 64), "units of each hidden layer", _DETAILS)
     activation: str = setting("tanh", "activation of the hidden layers: tanh or relu", _DETAILS)
-    shared_trunk: bool = setting(False, "one network with two heads instead of two networks", _DETAILS + ", core 13")
+    shared_trunk: bool = setting(
+        False, "share the hidden layers of actor and critic instead of separate networks", _DETAILS + ", core 13"
+    )
     continuous_policy: str = setting(
         "gaussian",
-        "for Box actions: gaussian (clipped to the bounds), squashed_gaussian (by tanh), or beta",
+        "policy for Box actions: gaussian (clipped to the bounds), squashed_gaussian (by tanh), or beta",
         _DETAILS + ", continuous 1; arXiv:1801.01290; Chou et al. 2017",
     )
     log_std_init: float = setting(
         0.0, "initial log standard deviation of a Gaussian policy", _DETAILS + ", continuous 2"
     )
     learn_log_std: bool = setting(
-        True, "train the log standard deviation (no: it stays as it is)", _DETAILS + ", continuous 2"
+        True, "train the log standard deviation of a Gaussian policy", _DETAILS + ", continuous 2"
     )
     precision: str = setting(
         "exact",
-        "exact: compute in float64, keep float32, the same bits on every backend; float32: faster",
+        "exact: compute in float64 and store float32, bit-identical on every backend; float32: faster",
         "docs/exact-runs.md",
     )
 
     def __post_init__(self) -> None:
-        """Check each field alone, then the fields together."""
+        """Check each field, then their combination."""
         check_types(self)
         for name in ("num_envs", "num_steps", "update_epochs", "minibatch_size", "total_steps", "n_step"):
             require(self, name, getattr(self, name) >= 1, "at least 1")
@@ -195,12 +208,12 @@ class PPOConfig:
 
     @property
     def rollout_size(self) -> int:
-        """Steps in one rollout: ``num_envs * num_steps``."""
+        """The number of steps in one rollout: ``num_envs * num_steps``."""
         return self.num_envs * self.num_steps
 
     @property
     def anneals(self) -> list[str]:
-        """The switches that are on of settings that change over the whole run."""
+        """The names of the ``anneal_*`` settings that are on."""
         return [
             field.name
             for field in dataclasses.fields(self)
@@ -208,7 +221,7 @@ class PPOConfig:
         ]
 
     def replace(self, **changes: Any) -> PPOConfig:
-        """A copy with some settings changed.
+        """Return a copy with some settings changed.
 
         Raises:
             UsageError: an unknown setting, or a value that does not pass the checks.
@@ -219,19 +232,19 @@ class PPOConfig:
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON can hold them."""
+        """Return the settings as a JSON object."""
         return {**dataclasses.asdict(self), "hidden_sizes": list(self.hidden_sizes)}
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> PPOConfig:
-        """The inverse of `to_dict`; unknown names are a `UsageError`."""
+        """Invert `to_dict`; unknown names raise a `UsageError`."""
         return cls().replace(**settings)
 
 
 def _contradictions(config: PPOConfig) -> list[tuple[bool, str]]:
-    """Settings that cannot hold together, each with the sentence that says which to change."""
-    penalised = "kl" in config.objective
-    apart = {
+    """Return combinations of settings that contradict each other: whether each occurs, and its error message."""
+    has_penalty = "kl" in config.objective
+    critic_settings = {
         "critic_learning_rate": config.critic_learning_rate is not None,
         "separate_optimizers": config.separate_optimizers,
         "critic_l2_coef": config.critic_l2_coef > 0.0,
@@ -239,17 +252,17 @@ def _contradictions(config: PPOConfig) -> list[tuple[bool, str]]:
     return [
         (
             config.adaptive_lr_kl is not None and config.anneal_learning_rate,
-            f"adaptive_lr_kl={config.adaptive_lr_kl} adapts the learning rate and anneal_learning_rate=True lowers it: "
-            "set anneal_learning_rate to False, or adaptive_lr_kl to none",
+            f"adaptive_lr_kl={config.adaptive_lr_kl} adapts the learning rate and anneal_learning_rate=True anneals "
+            "it: set anneal_learning_rate to False, or adaptive_lr_kl to none",
         ),
         (
-            config.kl_penalty_target is not None and not penalised,
+            config.kl_penalty_target is not None and not has_penalty,
             f"kl_penalty_target={config.kl_penalty_target} adapts a KL penalty but objective={config.objective} has "
             "none: set objective to kl or clip+kl, or kl_penalty_target to none",
         ),
         (
-            penalised and config.kl_coef == 0.0,
-            f"objective={config.objective} has a KL penalty and kl_coef=0.0 switches it off: raise kl_coef, or set "
+            has_penalty and config.kl_coef == 0.0,
+            f"objective={config.objective} has a KL penalty and kl_coef=0.0 turns it off: raise kl_coef, or set "
             "objective to clip or none",
         ),
         (
@@ -259,28 +272,28 @@ def _contradictions(config: PPOConfig) -> list[tuple[bool, str]]:
         ),
         (
             config.anneal_entropy_coef and config.entropy_decay < 1.0,
-            f"anneal_entropy_coef=True and entropy_decay={config.entropy_decay} both lower the entropy bonus: choose "
+            f"anneal_entropy_coef=True and entropy_decay={config.entropy_decay} both reduce the entropy bonus: choose "
             "one of them",
         ),
         *(
             (
                 config.shared_trunk and given,
-                f"{name}={getattr(config, name)} needs a critic of its own and shared_trunk=True leaves it none: set "
+                f"{name}={getattr(config, name)} needs a separate critic and shared_trunk=True shares its layers: set "
                 f"shared_trunk to False, or leave {name} out",
             )
-            for name, given in apart.items()
+            for name, given in critic_settings.items()
         ),
     ]
 
 
 def require(config: Any, name: str, holds: bool, rule: str) -> None:
-    """Refuse a setting that breaks its ``rule``."""
+    """Raise a `UsageError` unless a setting obeys its ``rule``."""
     if not holds:
         raise UsageError(f"{name}={getattr(config, name)!r} is out of range: it must be {rule}")
 
 
 def check_types(config: Any) -> None:
-    """Numbers of the right kind; integers are turned into floats, and lists of sizes into tuples."""
+    """Check the type of every field, and convert integers to floats and lists of sizes to tuples."""
     for spec in dataclasses.fields(config):
         value, kind = getattr(config, spec.name), str(spec.type)
         if value is None and "None" in kind:

@@ -1,12 +1,12 @@
-"""The optimizer, once for every backend: how a step is made, Adam, and its state as a dict of arrays.
+"""Define the optimizer for all backends: its step, Adam, and its state as a dict of arrays.
 
-What follows the gradient must be the same operations on single elements, in the same order, on every backend; so it is
-written once, in operators that every array library has. `Adam` is the one optimizer there is; another is a class with
-the same members.
+After the gradient, every backend must perform the same elementwise operations in the same order. They are therefore
+written once, with operators that every array library has. `Adam` is the only optimizer; another one would be a class
+with the same members.
 
-State has a canonical name for each array: a weight its own, its moments ``adam.m.<name>`` and ``adam.v.<name>`` (all
-float32), the number of optimizer steps ``adam.step`` (int64), and where the actor was held at some of them, the number
-of those ``adam.held``.
+Each array of the state has a canonical name: a weight has its own, and its moments are ``adam.m.<name>`` and
+``adam.v.<name>`` (all float32). ``adam.step`` (int64) is the number of optimizer steps, and ``adam.held`` (int64),
+which is present only if it is not 0, is the number of steps in which the actor was frozen.
 """
 
 from __future__ import annotations
@@ -23,45 +23,45 @@ from ppocore.errors import NonFiniteError, UsageError
 
 Array = NDArray[Any]
 Pair = tuple[float, float]
-"""A number for the critic's weights, and one for the others."""
+"""A number for the critic's weights and one for all others."""
 
 ADAM_BETAS = (0.9, 0.999)
 
 
 @dataclass(frozen=True)
 class OptimizerStep:
-    """How one optimizer step is made.
+    """Configure one optimizer step.
 
     Attributes:
         learning_rate: Adam's step size.
-        max_grad_norm: the gradient is multiplied by ``min(1, max_grad_norm / norm)``; None leaves it.
-        critic_learning_rate: of the weights named ``critic.*``; None for the same.
-        separate: the actor and the critic (``critic.*``) have an optimizer each: gradients are clipped by each
-            one's own norm.
-        hold_actor: make the step of the critic's optimizer alone; weights, moments and step count of the rest stay
-            as they are.
+        max_grad_norm: the gradient is multiplied by ``min(1, max_grad_norm / norm)``; None for no clipping.
+        critic_learning_rate: the step size of the weights named ``critic.*``; None for ``learning_rate``.
+        separate: whether the actor and the critic (``critic.*``) have separate optimizers, so that each one's gradient
+            is clipped by its own norm.
+        freeze_actor: whether only the critic's optimizer takes the step; all other weights, their moments and their
+            step count do not change.
     """
 
     learning_rate: float
     max_grad_norm: float | None = None
     critic_learning_rate: float | None = None
     separate: bool = False
-    hold_actor: bool = False
+    freeze_actor: bool = False
 
 
 def gradient_grid(adam_epsilon: float) -> float:
-    """What exact mode adds to and takes from each element of the clipped gradient, which rounds it to a multiple of g.
+    """Return the number that rounds an element of the gradient to a multiple of ``g`` if it is added and subtracted.
 
-    ``g`` is the power of two at or below 1/128 of Adam's epsilon: what is lost is too small to move a weight. Sums
-    over a minibatch differ between frameworks by about 1e-16 of their largest term, whatever is left of them after
-    cancellation; a grid in absolute terms is where those differences end. After it there are only additions,
+    ``g`` is the largest power of two that is at most 1/128 of Adam's epsilon, so the rounding error is too small to
+    move a weight. Sums over a minibatch differ between frameworks by about 1e-16 of their largest term, however much
+    of it cancels; rounding to an absolute grid removes these differences. All later operations are additions,
     products, quotients and roots of single elements, which IEEE 754 defines to the bit.
     """
     return 1.5 * 2.0 ** (52 + floor(log2(adam_epsilon / 128.0)))
 
 
 def clip_factors(step: OptimizerStep, norms: Pair) -> Pair:
-    """What the gradients of the critic and of the rest are multiplied by to hold their norms to what is allowed."""
+    """Return the factors that clip the norm of the critic's gradient and that of all others."""
     limit = step.max_grad_norm
 
     def factor(norm: float) -> float:
@@ -71,20 +71,21 @@ def clip_factors(step: OptimizerStep, norms: Pair) -> Pair:
 
 
 def norms_apart(gradient: Array, critic: NDArray[np.bool_]) -> Pair:
-    """The norms of the critic's part of a flat gradient and of the rest."""
+    """Return the norm of the critic's part of a flat gradient and that of the rest."""
     parts = gradient[critic], gradient[~critic]
     return sqrt(float(parts[0].dot(parts[0]))), sqrt(float(parts[1].dot(parts[1])))
 
 
 def per_element(pair: Pair, critic: NDArray[np.bool_], dtype: Any) -> float | Array:
-    """The number for each element, or the one number where it is the same for all."""
+    """Expand a pair to one number per element, or return a single number if both are equal."""
     return pair[0] if pair[0] == pair[1] else np.where(critic, *pair).astype(dtype)
 
 
 class Adam:
-    """Algorithm 1 of arXiv:1412.6980, epsilon added to the bias-corrected root.
+    """Implement algorithm 1 of arXiv:1412.6980, with epsilon added to the bias-corrected root.
 
-    Not a framework's own, which fuses and orders its operations in a way of its own, or keeps its rate in float32.
+    A framework's own Adam would not do: each fuses and orders its operations differently, or stores the learning rate
+    in float32.
 
     Args:
         epsilon: added to the root of the second moment.
@@ -96,31 +97,31 @@ class Adam:
     def __init__(self, epsilon: float) -> None:
         self.epsilon = epsilon
 
-    def factors(self, step: OptimizerStep, count: int, held: int) -> tuple[Pair, ...]:
-        """Bias corrections and learning rates: what the root is multiplied by, and then the step.
+    def factors(self, step: OptimizerStep, count: int, frozen_steps: int) -> tuple[Pair, ...]:
+        """Return the bias-corrected factors of the root of the second moment and of the step.
 
         Args:
-            step: says which learning rates.
-            count: optimizer steps made, this one included.
-            held: at how many of them the actor was held, this one included.
+            step: the learning rates.
+            count: number of optimizer steps, including this one.
+            frozen_steps: number of these steps in which the actor was frozen, including this one.
         """
         beta1, beta2 = ADAM_BETAS
         # An actor that has never moved has no bias to correct, and does not move now.
-        counts = count, max(1, count - held)
+        counts = count, max(1, count - frozen_steps)
         critic_rate = step.learning_rate if step.critic_learning_rate is None else step.critic_learning_rate
         scales = [1.0 / sqrt(1.0 - beta2**n) for n in counts]
         rates = [r / (1.0 - beta1**n) for r, n in zip((critic_rate, step.learning_rate), counts, strict=True)]
         return (scales[0], scales[1]), (rates[0], rates[1])
 
     def step(self, xp: Any, weights: Any, slots: Sequence[Any], gradient: Any, factors: Sequence[Any]) -> list[Any]:
-        """The weights and slots after a step, in place where the arrays can be; the gradient is overwritten too.
+        """Return the weights and slots after a step; computed in place for mutable arrays, as is the gradient.
 
         Args:
-            xp: the library of the arrays, for its ``sqrt``.
+            xp: the array library, for its ``sqrt``.
             weights: a flat array.
-            slots: the moments of each weight, in the order of the names.
-            gradient: clipped, and on the grid.
-            factors: of each pair of `factors` a number, or one for each element.
+            slots: the moments of each weight, in the order of ``Adam.slots``.
+            gradient: clipped and rounded; overwritten.
+            factors: for each pair of `factors`, one number or one per element.
         """
         (m, v), (scale, rate), (beta1, beta2) = slots, factors, ADAM_BETAS
         m *= beta1
@@ -139,30 +140,30 @@ class Adam:
 
 
 class OptimizerState(NamedTuple):
-    """Weights and an optimizer's slots by weight name, the steps made, and at how many the actor was held."""
+    """Hold the weights and slots by weight name, the step count, and the number of steps with a frozen actor."""
 
     weights: dict[str, Array]
     slots: tuple[dict[str, Array], ...]
     step: int
-    held: int = 0
+    frozen_steps: int = 0
 
 
-def to_state(optimizer: Adam, made: OptimizerState) -> dict[str, Array]:
-    """The state of a backend."""
+def to_state(optimizer: Adam, values: OptimizerState) -> dict[str, Array]:
+    """Return a backend's state under its canonical names."""
     prefix = optimizer.name
-    state = dict(made.weights)
-    for slot, arrays in zip(optimizer.slots, made.slots, strict=True):
+    state = dict(values.weights)
+    for slot, arrays in zip(optimizer.slots, values.slots, strict=True):
         state |= {f"{prefix}.{slot}.{name}": array for name, array in arrays.items()}
-    state[f"{prefix}.step"] = np.array(made.step, np.int64)
-    if made.held:
-        state[f"{prefix}.held"] = np.array(made.held, np.int64)
+    state[f"{prefix}.step"] = np.array(values.step, np.int64)
+    if values.frozen_steps:
+        state[f"{prefix}.held"] = np.array(values.frozen_steps, np.int64)
     return state
 
 
 def from_state(optimizer: Adam, state: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]) -> OptimizerState:
-    """The inverse, for weights of the given names and shapes.
+    """Invert `to_state`, for weights of the given names and shapes.
 
-    Without a number of steps the state is weights alone, and the moments are zero.
+    A state without a step count has only weights; the moments are then zero.
 
     Raises:
         UsageError: a tensor is missing or has another shape.
@@ -186,11 +187,11 @@ def from_state(optimizer: Adam, state: Mapping[str, Array], shapes: Mapping[str,
 
 
 def not_finite(step: int, tensors: Iterable[tuple[str, Array]]) -> NonFiniteError:
-    """The error for an update whose loss or gradient is not finite.
+    """Return the error for an update whose loss or gradient is not finite.
 
     Args:
         step: the update, counted from 1.
-        tensors: names and values in the order in which they were computed; the first bad one is named.
+        tensors: names and values in the order of computation; the error names the first that is not finite.
     """
     for name, tensor in tensors:
         if not np.isfinite(tensor).all():

@@ -1,4 +1,4 @@
-"""Act with a trained policy, with NumPy alone: no framework, no environment library."""
+"""Act with a trained policy, with only NumPy: no framework and no environment library."""
 
 from __future__ import annotations
 
@@ -203,10 +203,10 @@ class Policy:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Policy:
-        """Read a policy from a run directory, a policy file or a run file; imports only NumPy and safetensors.
+        """Read a policy from a run directory, a policy file or a checkpoint; imports only NumPy and safetensors.
 
         From a run directory it reads the policy at the end of the run, or, if the run has not ended, the one in its
-        newest run file that is whole.
+        newest checkpoint that is not damaged.
 
         Raises:
             UsageError: (a `ValueError`) there is no such file, or it holds no policy; the message says why.
@@ -215,7 +215,7 @@ class Policy:
         if file.is_dir():
             file = _file_of_run(file)
         if not file.is_file():
-            raise UsageError(f"there is no policy at {file}: give a run directory, a policy file or a run file")
+            raise UsageError(f"there is no policy at {file}: give a run directory, a policy file or a checkpoint")
         found = read(file, POLICY_FORMAT, RUN_FORMAT)
         if found.description.get("network", 0) is None:
             raise UsageError(

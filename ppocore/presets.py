@@ -1,7 +1,7 @@
-"""Settings known to work, by environment name.
+"""Define tuned settings for known environments.
 
-The starting points are RL Baselines3 Zoo's tuned hyperparameters; what was changed, and what each preset
-reaches, is in docs/results.md.  That library's value loss is not halved, so its ``vf_coef`` of 0.5 is 1.0 here.
+They started from the tuned hyperparameters of RL Baselines3 Zoo; docs/results.md has the changes and the return that
+each preset reaches. The value loss there is not halved, so a ``vf_coef`` of 0.5 there is 1.0 here.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def preset(env: Any) -> PPOConfig:
-    """The settings for an environment: its preset if it has one, else `PPOConfig`'s defaults.
+    """Return the settings for an environment: its preset if it has one, else the defaults of `PPOConfig`.
 
     Args:
         env: an environment's id, possibly as ``module:id``; anything else has no preset.
@@ -113,5 +113,5 @@ def preset(env: Any) -> PPOConfig:
 
 
 def preset_changes(env: Any) -> dict[str, Any]:
-    """What an environment's preset changes from the defaults; empty where there is none."""
+    """Return the settings of an environment's preset that differ from the defaults; empty without a preset."""
     return dict(PRESETS.get(env.rpartition(":")[2], {})) if isinstance(env, str) else {}

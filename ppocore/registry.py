@@ -1,4 +1,4 @@
-"""How a backend is found by name: built in, registered in this process, or by an installed package."""
+"""Find backends by name: built-in ones, ones registered in this process, and ones of installed packages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENTRY_POINT_GROUP = "ppocore.backends"
 
 
 class Framework(NamedTuple):
-    """What a built-in backend needs: a module, the distributions that provide it, the first version that will do."""
+    """Describe the framework of a built-in backend: a module, the distributions with it, and the minimum version."""
 
     module: str
     distributions: tuple[str, ...]
@@ -38,38 +38,38 @@ _registered: dict[str, BackendFactory] = {}
 
 
 def register_backend(name: str, factory: BackendFactory) -> None:
-    """Make ``factory`` available under ``name``, in this process.
+    """Register ``factory`` under ``name`` in this process.
 
-    A package does the same for everyone who installs it with an entry point in the group ``ppocore.backends``:
+    An installed package registers a backend with an entry point in the group ``ppocore.backends``:
     ``name = "module:Class"``.
 
     Raises:
-        TypeError: ``factory`` cannot be called.
+        TypeError: ``factory`` is not callable.
         UsageError: the name is taken.
     """
     if not callable(factory):
         raise TypeError(f"the factory of backend {name!r} must be callable, not {type(factory).__name__}")
     if name in available_backends():
-        raise UsageError(f"a backend named {name!r} exists already: choose another name")
+        raise UsageError(f"a backend named {name!r} already exists: choose another name")
     _registered[name] = factory
 
 
 def available_backends() -> dict[str, str | None]:
-    """Every known backend, and for one that cannot be used here what to do about it; nothing is imported."""
+    """Return every known backend by name, with a hint for one that cannot be used here, else None; imports nothing."""
     names = [*BUILT_IN, *_entry_points(), *_registered]
     return {name: _missing(name) for name in names}
 
 
 def backend_factory(name: str) -> BackendFactory:
-    """The factory registered under ``name``, imported now.
+    """Import and return the factory of the backend ``name``.
 
     Raises:
-        UsageError: no such backend, with the names there are.
-        MissingBackendError: its framework is missing or too old, naming the extra to install.
+        UsageError: no such backend; the message lists the known names.
+        MissingBackendError: its framework is missing or too old; the message names the extra to install.
     """
     known = available_backends()
     if name not in known:
-        raise UsageError(f"there is no backend {name!r}{closest(name, known)} (there are: {', '.join(known)})")
+        raise UsageError(f"there is no backend {name!r}{closest(name, known)} (choose from: {', '.join(known)})")
     if known[name] is not None:
         raise MissingBackendError(f"backend {name!r} cannot be used: {known[name]}")
     if name in _registered:
@@ -83,7 +83,7 @@ def backend_factory(name: str) -> BackendFactory:
 
 
 def _missing(name: str) -> str | None:
-    """What keeps a backend from being used here, and the remedy; None if nothing does."""
+    """Return why a backend cannot be used here, and the remedy; None if it can be used."""
     framework = FRAMEWORKS.get(name)
     if framework is None:
         return None
@@ -107,11 +107,11 @@ def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
 
 
 def entry_points(group: str) -> dict[str, importlib.metadata.EntryPoint]:
-    """Return what installed packages offer in an entry-point group, by name."""
+    """Return the entry points of a group in installed packages, by name."""
     return {point.name: point for point in importlib.metadata.entry_points(group=group)}
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean ...?" for the name that comes closest, or nothing."""
+    """Return "; did you mean ...?" with the closest known name, or an empty string if none is close."""
     close = get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

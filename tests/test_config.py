@@ -1,4 +1,4 @@
-"""The settings of a run: what is refused and how, copies, JSON, documentation, presets and schedules."""
+"""The settings of a run: validation, copies, JSON, documentation, presets and schedules."""
 
 import dataclasses
 import json
@@ -117,7 +117,7 @@ def test_settings_that_contradict_each_other_are_refused_in_one_sentence(setting
     assert named in sentence
     assert all(name in sentence for name in settings if name != "shared_trunk")
     assert "\n" not in sentence
-    for name in settings:  # each of them alone is no contradiction, or the sentence would name the wrong setting
+    for name in settings:  # each one alone is valid, so that the message names the right combination
         if name not in ("adaptive_lr_kl", "kl_penalty_target", "shared_trunk"):
             PPOConfig(**{name: settings[name]})
 

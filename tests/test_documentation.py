@@ -1,4 +1,4 @@
-"""What the documentation says is what the code does."""
+"""The documentation matches the code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_links_and_files_that_a_page_names_exist(page):
 
 @pytest.mark.parametrize("number", range(2))
 def test_the_python_of_the_readme_runs(number, tmp_path, monkeypatch):
-    """The README's Python blocks, as they stand there."""
+    """The README's Python blocks, unchanged."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(blocks) == 2, "adapt the parameters of this test"
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Importing ppocore is quick and brings in NumPy alone."""
+"""Importing ppocore is quick and imports only NumPy."""
 
 import json
 import os
@@ -40,7 +40,7 @@ PUBLIC = {
 
 
 def python(code, *, cwd):
-    """What a fresh interpreter prints as JSON on its last line."""
+    """The JSON on the last line of a fresh interpreter's output."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -22,7 +22,7 @@ def sources():
 
 @cache
 def imports():
-    """For each module, the modules of ppocore that it imports, wherever in it that stands, and the line."""
+    """For each module, the modules of ppocore that it imports anywhere, and the line."""
     modules = dict(sources())
     found = {}
     for name, file in modules.items():
@@ -45,7 +45,7 @@ def unit(module):
     return module.split(".")[1] if "." in module else ""
 
 
-def test_every_unit_has_its_place():
+def test_every_unit_has_a_layer():
     assert {unit(module) for module in imports()} - {""} == set(ORDER)
 
 
@@ -88,7 +88,7 @@ def floors():
     return found, sum(map(len, uses.values()))
 
 
-def test_the_house_stays_small():
+def test_modules_stay_small():
     inside = ROOT / "ppocore"
     assert len(list(inside.glob("*.py"))) <= 13
     assert len([folder for folder in inside.iterdir() if (folder / "__init__.py").exists()]) <= 11

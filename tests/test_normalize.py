@@ -34,7 +34,7 @@ def test_normalized_has_mean_0_and_std_1_over_valid_elements(seed, n, invalid):
 
 
 @pytest.mark.parametrize("x", [[3.0], [0.1] * 7, [1e15 / 3] * 5, [7, 7, 7], []])
-def test_what_does_not_vary_becomes_0(x):
+def test_constant_numbers_become_0(x):
     result = normalize(np.array(x))
     assert result.tolist() == [0.0] * len(x)
     assert normalize(np.array([*x, np.nan]), np.array([True] * len(x) + [False])).tolist() == [0.0] * (len(x) + 1)
@@ -100,7 +100,7 @@ def test_before_the_second_sample_the_variance_is_1():
     assert (moments.mean, moments.var, moments.count) == (5.0, 0.5, 4)
 
 
-def test_a_mean_read_earlier_stays_what_it_was():
+def test_a_mean_read_earlier_does_not_change():
     moments = RunningMeanStd((2,))
     moments.update(np.ones((3, 2)))
     mean = moments.mean
@@ -111,7 +111,7 @@ def test_a_mean_read_earlier_stays_what_it_was():
 # --- observations
 
 
-def test_observations_are_normalised_and_clipped():
+def test_observations_are_normalized_and_clipped():
     normalizer = ObservationNormalizer((2,), clip=1.5)
     obs = np.array([[0.0, 10.0], [2.0, 10.0], [4.0, 10.0], [2.0, 10.0]])
     # Column 0: mean 2, variance 2, so -2 / sqrt(2) = -1.41; column 1 does not vary.
@@ -175,7 +175,7 @@ class ByTheBook:
 
 
 @pytest.mark.parametrize("invalid", [0.0, 0.3])
-def test_rewards_are_scaled_by_the_book(invalid):
+def test_rewards_are_scaled_by_definition(invalid):
     rng = np.random.default_rng(2)
     scaler, book = RewardScaler(3, gamma=0.9), ByTheBook(3, 0.9)
     for _ in range(60):
@@ -213,7 +213,7 @@ def make_all():
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
-def test_state_continues_where_it_was(which):
+def test_a_restored_state_continues_exactly(which):
     rng = np.random.default_rng(3)
     batches = rng.normal(size=(6, 5, 2))
     (whole, step), (resumed, _) = make_all()[which], make_all()[which]

@@ -1,4 +1,4 @@
-"""Normalization computed by hand: constants, defaults, forms of an argument, and who owns which array."""
+"""Normalization computed by hand: constants, defaults, forms of an argument, and ownership of arrays."""
 
 import math
 
@@ -18,7 +18,7 @@ class TestNormalize:
     def test_equal_numbers_are_exactly_0_whatever_their_mean_is_rounded_to(self, value, count):
         assert (normalize(np.full(count, value)) == 0.0).all()
 
-    def test_numbers_that_all_but_agree_are_told_apart(self):
+    def test_nearly_equal_numbers_are_not_equal(self):
         x = np.array([1.0, 1.0 + 2.0**-46])
         deviation = 2.0**-47
         assert normalize(x).tolist() == pytest.approx([-deviation / (deviation + 1e-8), deviation / (deviation + 1e-8)])
@@ -77,7 +77,7 @@ class TestRunningMoments:
         with pytest.raises(ValueError, match=r"^valid must hold flags"):
             RunningMeanStd(()).update(np.zeros(2), flags)
 
-    def test_a_state_is_nobody_elses(self):
+    def test_a_state_is_a_copy(self):
         moments = RunningMeanStd((1,))
         moments.update(np.array([[1.0], [3.0]]))
         state = moments.state()
@@ -167,7 +167,7 @@ class TestRewards:
             assert np.array_equal(found, expected)
         assert all(np.array_equal(one.state()[name], array) for name, array in other.state().items())
 
-    def test_a_state_is_nobody_elses_and_an_episode_can_be_forgotten(self):
+    def test_a_state_is_a_copy_and_an_episode_can_be_dropped(self):
         scaler, never = RewardScaler(2, gamma=0.5), np.zeros(2, bool)
         scaler(np.array([1.0, 2.0]), never, never)
         state = scaler.state()

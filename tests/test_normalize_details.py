@@ -1,4 +1,4 @@
-"""Normalization where it could go wrong by a bit: flags that leave nothing out, other formats, and no epsilon."""
+"""Normalization to the last bit: flags that are all True, other formats, and no epsilon."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_explained_variance_of_every_format_is_that_of_the_numbers_in_float64(ki
     assert explained_variance(values.tolist(), returns.tolist()) == expected
 
 
-def test_values_are_held_against_returns_in_float64_whatever_they_are_kept_in():
+def test_values_are_compared_with_returns_in_float64_whatever_their_dtype():
     returns = np.array([1.0, 1.0 + 2.0**-52, 1.0])
     closer = returns.astype(np.longdouble) + np.longdouble([2.0**-60, 0.0, 0.0])  # which float64 cannot hold
     assert explained_variance(closer, returns) == 1.0
@@ -73,7 +73,7 @@ class TestObservations:
                 function(np.zeros(shape))
         assert normalizer.moments.count == 5
 
-    def test_lists_whole_numbers_and_tensors_are_normalised_alike(self):
+    def test_lists_integers_and_tensors_are_normalized_alike(self):
         torch = pytest.importorskip("torch")
         normalizer = ObservationNormalizer((2,))
         normalizer(np.array([[0.0, 5.0], [4.0, 7.0], [8.0, 3.0]]))
@@ -84,7 +84,7 @@ class TestObservations:
             assert found.dtype == np.float64
             np.testing.assert_array_equal(found, expected)
 
-    def test_nothing_that_is_given_is_written_to_or_given_back(self):
+    def test_arguments_are_neither_changed_nor_returned(self):
         obs = np.random.default_rng(1).normal(size=(6, 2))
         kept, valid = obs.copy(), np.array([True, False] * 3)
         normalizer = ObservationNormalizer((2,))

@@ -1,4 +1,4 @@
-"""The example of a backend of one's own, checked by the command as MODULE:CLASS, as its docstring says."""
+"""The example of a user's own backend, checked by the command as MODULE:CLASS, as its docstring says."""
 
 import json
 import os

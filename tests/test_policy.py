@@ -1,4 +1,4 @@
-"""A saved policy acts as the one that was trained, with NumPy alone, and a file that is not one is refused."""
+"""A saved policy acts like the trained one, with only NumPy, and a file that is not a policy is refused."""
 
 import json
 import os

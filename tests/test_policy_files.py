@@ -1,4 +1,4 @@
-"""Policy and run files that an earlier ppocore wrote are read as they were meant, and written again to the same bytes.
+"""Policy files and checkpoints of earlier versions are read correctly, and written again to the same bytes.
 
 ``data/policies/*.safetensors`` were written before spaces became classes, and ``actions.json`` by the policies in them.
 """

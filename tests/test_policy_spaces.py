@@ -128,7 +128,7 @@ def test_masks_in_the_forms_that_environments_give():
         ("box", np.ones(2), "continuous actions.*leave it out"),
     ],
 )
-def test_a_mask_that_cannot_be_meant_is_refused(kind, mask, message):
+def test_an_invalid_mask_is_refused(kind, mask, message):
     with pytest.raises(ValueError, match=message):
         make_policy(ACTIONS[kind]).act(observed(1)[0], mask=mask)
 
@@ -143,7 +143,7 @@ def test_a_mask_that_cannot_be_meant_is_refused(kind, mask, message):
         (True, r"^mask has shape \(\), expected \(3, 5\)"),
     ],
 )
-def test_masks_of_a_batch_that_cannot_be_meant_are_refused(mask, message):
+def test_invalid_masks_of_a_batch_are_refused(mask, message):
     with pytest.raises(ValueError, match=message):
         make_policy(ACTIONS["discrete"]).act(together(observed(3)), mask=mask)
 
@@ -262,7 +262,7 @@ def test_evaluation_of_a_bounded_policy_without_bounds_is_refused(continuous):
             evaluate(policy, make)
 
 
-def test_a_policy_whose_parts_do_not_belong_together_is_refused():
+def test_a_policy_with_inconsistent_parts_is_refused():
     policy = make_policy(MultiDiscrete([2, 3]))
     other = ActionAdapter(action_space(MultiDiscrete([3, 2])))
     with pytest.raises(UsageError, match="multi_categorical of size 2"):

@@ -1,4 +1,4 @@
-"""The command line."""
+"""Provide the command line."""
 
 from ppocore.cli.parser import main
 

@@ -1,4 +1,4 @@
-"""What each command of the command line does with its arguments; returns the exit status."""
+"""Implement the commands of the command line; each returns the exit status."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DONE, FAILED = 0, 1
 
 
 def train(options: argparse.Namespace) -> int:
-    """``ppocore train``."""
+    """Run ``ppocore train``."""
     from ppocore.api import train as run
     from ppocore.presets import preset_changes
     from ppocore.runs import RunDirectory, Saving
@@ -52,7 +52,7 @@ def train(options: argparse.Namespace) -> int:
 
 
 def resume(options: argparse.Namespace) -> int:
-    """``ppocore resume``."""
+    """Run ``ppocore resume``."""
     from ppocore.api import resume as resume_run
 
     result = resume_run(
@@ -69,11 +69,11 @@ def resume(options: argparse.Namespace) -> int:
 
 
 def _reporters(options: argparse.Namespace) -> list[Reporter]:
-    """Make the reporters that were asked for; the console's without a word of it."""
+    """Create the reporters that the options name, by default the console's."""
     from ppocore.reporting import make_reporters
 
     if options.quiet and options.report:
-        raise UsageError("--quiet shows nothing and --report shows the run: leave one of them out")
+        raise UsageError("--quiet and --report contradict each other: leave one of them out")
     return [] if options.quiet else make_reporters(options.report or ["console"])
 
 
@@ -94,7 +94,7 @@ def _outcome(options: argparse.Namespace, result: TrainResult) -> int:
 
 
 def replay(options: argparse.Namespace) -> int:
-    """``ppocore replay``."""
+    """Run ``ppocore replay``."""
     from ppocore.runs import read_bundle, replay_lines
     from ppocore.runs import replay as replay_update
 
@@ -119,28 +119,28 @@ def replay(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    """``ppocore export``."""
+    """Run ``ppocore export``."""
     from ppocore.export.onnx import export_onnx
     from ppocore.policy import Policy
 
     export_onnx(Policy.load(options.path), options.onnx, with_mask=options.mask)
-    print(f"policy of {options.path} written to {options.onnx}, and found equal on random observations")
+    print(f"policy of {options.path} written to {options.onnx} and verified on random observations")
     return DONE
 
 
 def _show_settings(env: str, changes: dict[str, Any], given: dict[str, Any]) -> None:
-    """The preset that was picked, and what the command line changed of it."""
+    """Print the settings of the environment's preset and those of the command line."""
     options = {name: f"--{name.replace('_', '-')}" for name in {**changes, **given}}
     if changes:
         listed = ", ".join(f"{name}={value}" for name, value in changes.items() if name not in given)
-        print(f"preset for {env}: {listed or 'all of it overridden'}", file=sys.stderr)
+        print(f"preset for {env}: {listed or 'all settings overridden'}", file=sys.stderr)
     if given:
         listed = ", ".join(f"{options[name]} {value}" for name, value in given.items())
         print(f"from the command line: {listed}", file=sys.stderr)
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """``ppocore evaluate``."""
+    """Run ``ppocore evaluate``."""
     from ppocore.evaluation import evaluate as run_policy
     from ppocore.policy import Policy
     from ppocore.runs import environment_of
@@ -161,16 +161,16 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def compare(options: argparse.Namespace) -> int:
-    """``ppocore compare``."""
-    from ppocore.runs import compare as hold_against
+    """Run ``ppocore compare``."""
+    from ppocore.runs import compare as compare_runs
 
-    comparison = hold_against(options.paths)
+    comparison = compare_runs(options.paths)
     print(json.dumps(comparison.summary()) if options.json else "\n".join(comparison.lines()))
     return DONE if comparison.equal else FAILED
 
 
 def check_backend(options: argparse.Namespace) -> int:
-    """``ppocore check-backend``."""
+    """Run ``ppocore check-backend``."""
     from ppocore.testing.backends.command import check_backend_command
 
     passed = check_backend_command(options.name, examples=options.examples, device=options.device, as_json=options.json)
@@ -178,7 +178,7 @@ def check_backend(options: argparse.Namespace) -> int:
 
 
 def check_gae(options: argparse.Namespace) -> int:
-    """``ppocore check-gae``."""
+    """Run ``ppocore check-gae``."""
     from ppocore.testing.gae.command import check_gae_command
 
     passed = check_gae_command(
@@ -194,7 +194,7 @@ def check_gae(options: argparse.Namespace) -> int:
 
 
 def backends(options: argparse.Namespace) -> int:
-    """``ppocore backends``."""
+    """Run ``ppocore backends``."""
     from ppocore.registry import available_backends
 
     backends = available_backends()

@@ -1,4 +1,4 @@
-"""The command line: ``ppocore train``, ``resume``, ``evaluate``, ``compare``, ``replay``, ``export`` and more."""
+"""Parse the command line: ``ppocore train``, ``resume``, ``evaluate``, ``compare``, ``replay``, ``export`` and more."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ppocore.training import Runtime
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit status (0 done, 1 a run that failed or runs that part, 2 wrong use)."""
+    """Run a command and return its exit status: 0 for success, 1 for a failure or a difference, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
-    warnings.showwarning = _plainly(options.command, warnings.showwarning)
+    warnings.showwarning = _warning_printer(options.command, warnings.showwarning)
     try:
         status: int = options.run(options)
         return status
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except (SystemExit, Exception) as error:
         saved = getattr(error, "__notes__", [])
-        if not saved:  # not of a run, or nothing was saved: the traceback is all there is
+        if not saved:  # no run was saved, so that the traceback is the only information
             raise
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         print(f"ppocore {options.command}: the run failed: {reason}; {saved[-1]}", file=sys.stderr)
@@ -42,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
 
 
-def _plainly(command: str, otherwise: Any) -> Any:
-    """Shows what a run warns of as a sentence."""
+def _warning_printer(command: str, otherwise: Any) -> Any:
+    """Return a `warnings.showwarning` that prints a `RunWarning` as one line."""
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
         if issubclass(category, RunWarning):
@@ -55,20 +55,22 @@ def _plainly(command: str, otherwise: Any) -> Any:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="ppocore", description="Proximal policy optimization; the backend plugs in.")
+    parser = Parser(prog="ppocore", description="Proximal policy optimization (PPO) with interchangeable backends.")
     parser.add_argument("--version", action="version", version=f"ppocore {__version__}")
     subcommands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     train = subcommands.add_parser(
         "train",
         help="train a policy",
-        description="Train a policy. Settings that are not given come from the environment's preset if it has "
-        "one, else from the defaults below.",
+        description="Train a policy. A setting that is not given has the value of the environment's preset, or the "
+        "default in parentheses below if there is no preset.",
     )
-    train.add_argument("env", nargs="?", default="CartPole-v1", metavar="ENV", help="environment id (CartPole-v1)")
-    train.add_argument("--backend", default="numpy", metavar="NAME", help="see ppocore backends (numpy)")
-    train.add_argument("--device", default="cpu", metavar="NAME", help="where the backend computes: cpu or cuda (cpu)")
-    train.add_argument("--seed", type=int, default=0, metavar="N", help="seed of every random number (0)")
+    train.add_argument("env", nargs="?", default="CartPole-v1", metavar="ENV", help="environment ID (CartPole-v1)")
+    train.add_argument(
+        "--backend", default="numpy", metavar="NAME", help="backend, one of those that `ppocore backends` lists (numpy)"
+    )
+    train.add_argument("--device", default="cpu", metavar="NAME", help="device of the backend: cpu or cuda (cpu)")
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all random numbers (0)")
     train.add_argument("--run-dir", metavar="DIR", help="new directory for the run (runs/ENV-BACKEND-sSEED)")
     _add_saving(train)
     train.add_argument(
@@ -76,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=0,
         metavar="N",
-        help="tell the best run file by N evaluated episodes; 0: by the training return (0)",
+        help="rank checkpoints by the mean return of N evaluated episodes; 0: of the last 100 training episodes (0)",
     )
     _add_reporting(train)
     _add_json(train)
@@ -86,22 +88,26 @@ def _parser() -> argparse.ArgumentParser:
 
     resume = subcommands.add_parser(
         "resume",
-        help="go on with a run",
-        description="Go on with a run where its newest run file left it, to the fingerprint that it would have had.",
+        help="resume a run",
+        description="Resume a run from its newest checkpoint. It ends with the fingerprint of an uninterrupted run. "
+        "An option that is not given keeps the value of the run; values in parentheses are the defaults of a new run.",
     )
     resume.add_argument("path", metavar="RUN", help="run directory")
     resume.add_argument(
-        "--backend", default=argparse.SUPPRESS, metavar="NAME", help="another backend than the one before"
+        "--backend", default=argparse.SUPPRESS, metavar="NAME", help="new backend, one that `ppocore backends` lists"
     )
     resume.add_argument(
-        "--device", default=argparse.SUPPRESS, metavar="NAME", help="where the backend computes: cpu or cuda"
+        "--device", default=argparse.SUPPRESS, metavar="NAME", help="new device of the backend: cpu or cuda"
     )
-    resume.add_argument("--steps", dest="total_steps", type=whole_number, metavar="N", help="another total_steps")
-    resume.add_argument("--env", metavar="ENV", help="the environment's id, where its name alone is not trusted")
+    resume.add_argument("--steps", dest="total_steps", type=whole_number, metavar="N", help="new total_steps")
+    resume.add_argument(
+        "--env", metavar="ENV", help="environment ID of the run; required if it names a module to import (MODULE:ID)"
+    )
     resume.add_argument(
         "--restart-episodes",
         action="store_true",
-        help="where an environment cannot be brought back, begin its next episode: another run than it would have been",
+        help="start a new episode in an environment that cannot be restored; the result then differs from that of an "
+        "uninterrupted run",
     )
     _add_saving(resume)
     _add_reporting(resume)
@@ -109,85 +115,97 @@ def _parser() -> argparse.ArgumentParser:
     _add_runtime(resume)
     resume.set_defaults(run=commands.resume)
 
-    evaluate = subcommands.add_parser("evaluate", help="run a trained policy", description="Run a trained policy.")
-    evaluate.add_argument("path", metavar="RUN", help="run directory, or a policy file together with --env")
-    evaluate.add_argument("--episodes", type=int, default=100, metavar="N", help="whole episodes (100)")
+    evaluate = subcommands.add_parser(
+        "evaluate",
+        help="evaluate a policy",
+        description="Evaluate a trained policy: print the mean return of a number of episodes.",
+    )
+    evaluate.add_argument("path", metavar="RUN", help="run directory or checkpoint, or a policy file and --env")
+    evaluate.add_argument("--episodes", type=int, default=100, metavar="N", help="number of episodes (100)")
     evaluate.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the environments (0)")
-    evaluate.add_argument("--stochastic", action="store_true", help="sample actions instead of the most probable")
-    evaluate.add_argument("--env", metavar="ENV", help="another environment than the run's")
+    evaluate.add_argument(
+        "--stochastic", action="store_true", help="sample actions instead of taking the most probable ones"
+    )
+    evaluate.add_argument("--env", metavar="ENV", help="environment ID, if not that of the run")
     _add_json(evaluate)
     evaluate.set_defaults(run=commands.evaluate)
 
     compare = subcommands.add_parser(
         "compare",
-        help="say whether runs are equal, or where they part",
-        description="Hold runs against the first: equal after every iteration, or the first iteration and tensor "
-        "that differ. Exit status 1 if any part.",
+        help="compare runs",
+        description="Compare runs with the first one, and print the first iteration and the first tensor that differ. "
+        "The exit status is 1 if any run differs.",
     )
-    compare.add_argument("paths", nargs="+", metavar="RUN", help="run directories, two or more")
+    compare.add_argument("paths", nargs="+", metavar="RUN", help="two or more run directories")
     _add_json(compare)
     compare.set_defaults(run=commands.compare)
 
     replay = subcommands.add_parser(
         "replay",
-        help="see again what was not finite",
-        description="Make the optimizer step again, in float64 NumPy, that a run could not make, and say what of it is "
-        "not finite.",
+        help="replay a failed update",
+        description="Replay, in float64 NumPy, an update that was not finite, and print which arrays are not finite.",
     )
-    replay.add_argument("path", metavar="BUNDLE", help="the file that the run names")
+    replay.add_argument(
+        "path", metavar="BUNDLE", help="file of the update, non-finite-N.safetensors in the run directory"
+    )
     _add_json(replay)
     replay.set_defaults(run=commands.replay)
 
     export = subcommands.add_parser(
         "export",
-        help="write a policy for other programs",
-        description="Write a policy as an ONNX model, with its normalization, and hold it against the policy "
-        "(needs onnx and onnxruntime).",
+        help="export a policy to ONNX",
+        description="Export a policy and its observation normalization as an ONNX model, and verify the model against "
+        "the policy. Requires onnx and onnxruntime.",
     )
-    export.add_argument("path", metavar="RUN", help="run directory, policy file or run file")
-    export.add_argument("--onnx", required=True, metavar="FILE", help="the model to write")
-    export.add_argument("--mask", action="store_true", help="with an input for the mask of allowed actions")
+    export.add_argument("path", metavar="RUN", help="run directory, policy file or checkpoint")
+    export.add_argument("--onnx", required=True, metavar="FILE", help="path of the model to write")
+    export.add_argument("--mask", action="store_true", help="add an input for the mask of allowed actions")
     export.set_defaults(run=commands.export)
 
     backends = subcommands.add_parser(
-        "backends", help="list the backends", description="Which backends can be used here."
+        "backends",
+        help="list the backends",
+        description="List the backends, and how to install those that are not available.",
     )
     _add_json(backends)
     backends.set_defaults(run=commands.backends)
 
     check_gae = subcommands.add_parser(
         "check-gae",
-        help="find the mistakes of an advantage function",
-        description="Hold generalized advantage estimation, anyone's, against its definition, property by property, "
-        "and name the mistake it makes (needs hypothesis). Exit status 1 if any property fails.",
+        help="check an advantage function",
+        description="Check any implementation of generalized advantage estimation against its definition, property by "
+        "property, and name known mistakes. Requires hypothesis. The exit status is 1 if any property fails.",
     )
-    check_gae.add_argument("target", metavar="MODULE:FUNCTION", help="found as from python in this directory")
+    check_gae.add_argument(
+        "target", metavar="MODULE:FUNCTION", help="function to check, importable from the current directory"
+    )
     signatures = "flags dones dones-before batch-major episodes tokens tokens-left".split()
     check_gae.add_argument(
-        "--signature", default="flags", choices=signatures, help="how it is called, see docs/check-your-gae.md (flags)"
+        "--signature", default="flags", choices=signatures, help="its arguments, see docs/check-your-gae.md (flags)"
     )
     kinds = "numpy torch paddle jax".split()
-    check_gae.add_argument("--arrays", default="numpy", choices=kinds, help="what it takes and gives (numpy)")
+    check_gae.add_argument("--arrays", default="numpy", choices=kinds, help="its kind of arrays (numpy)")
     check_gae.add_argument(
         "--truncation",
         default="next_values",
         choices=["next_values", "in_rewards"],
-        help="in_rewards: its caller adds the bootstrap of a truncated step to the reward (next_values)",
+        help="how it bootstraps a truncated step: from next_values, or in_rewards if the caller adds the bootstrap to "
+        "the reward (next_values)",
     )
-    check_gae.add_argument("--examples", type=int, default=50, metavar="N", help="trajectories for each property (50)")
+    check_gae.add_argument("--examples", type=int, default=50, metavar="N", help="trajectories per property (50)")
     check_gae.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the trajectories (0)")
     _add_json(check_gae)
     check_gae.set_defaults(run=commands.check_gae)
 
     check = subcommands.add_parser(
         "check-backend",
-        help="prove that a backend computes what the numpy one does",
-        description="Hold a backend against the numpy one, property by property (needs hypothesis). "
-        "Exit status 1 if any fails.",
+        help="check a backend against the NumPy backend",
+        description="Check a backend against the NumPy backend, property by property. Requires hypothesis. The exit "
+        "status is 1 if any property fails.",
     )
-    check.add_argument("name", metavar="NAME", help="see ppocore backends; or MODULE:CLASS, a class of your own")
-    check.add_argument("--examples", type=int, default=50, metavar="N", help="problems tried for each property (50)")
-    check.add_argument("--device", default="cpu", metavar="NAME", help="where the backend computes: cpu or cuda (cpu)")
+    check.add_argument("name", metavar="NAME", help="one that `ppocore backends` lists, or MODULE:CLASS")
+    check.add_argument("--examples", type=int, default=50, metavar="N", help="problems per property (50)")
+    check.add_argument("--device", default="cpu", metavar="NAME", help="device of the backend: cpu or cuda (cpu)")
     _add_json(check)
     check.set_defaults(run=commands.check_backend)
     return parser
@@ -198,9 +216,9 @@ def _add_saving(parser: argparse.ArgumentParser) -> None:
         "--checkpoint-every",
         type=int,
         metavar="N",
-        help="iterations between run files; 0: none before the end (50, or a minute)",
+        help="iterations between checkpoints, which are at most a minute apart; 0: none before the end (50)",
     )
-    parser.add_argument("--keep", type=int, metavar="N", help="run files to keep, beside the best (3)")
+    parser.add_argument("--keep", type=int, metavar="N", help="newest checkpoints to keep, besides the best (3)")
 
 
 def _add_reporting(parser: argparse.ArgumentParser) -> None:
@@ -208,15 +226,15 @@ def _add_reporting(parser: argparse.ArgumentParser) -> None:
         "--report",
         nargs="+",
         metavar="NAME",
-        help="reporters by name; others than console come with packages (console)",
+        help="reporters, by name; installed packages can add to the built-in one, console (console)",
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    parser.add_argument("--quiet", action="store_true", help="print no progress, only the result")
 
 
 def _add_runtime(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("runtime (how it is computed, which does not decide the result)")
+    group = parser.add_argument_group("runtime (how the run is computed, which does not affect its result)")
     add_settings(group, Runtime, leave_out=("backend", "device"))
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="last line of standard output is one JSON object")
+    parser.add_argument("--json", action="store_true", help="print a JSON object as the last line of standard output")

@@ -1,4 +1,4 @@
-"""Arguments of the command line that come from somewhere else: one option a setting, and a refusal in one sentence."""
+"""Derive command-line options from dataclasses of settings, and report wrong usage in one line."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ WRONG_USE = 2
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses in one sentence, with the closest option where one was misspelt."""
+    """Report wrong usage in one line, with the closest option if one was misspelled."""
 
     def error(self, message: str) -> NoReturn:
-        """End with the sentence."""
+        """Print the message and exit."""
         unknown = message.removeprefix("unrecognized arguments: ")
         if unknown != message:
             options = [o for action in self._known() for o in action.option_strings]
@@ -27,7 +27,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(WRONG_USE, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
     def _known(self) -> list[argparse.Action]:
-        """Actions of this parser and of the subcommands beneath it."""
+        """Return the actions of this parser and of its subcommands."""
         actions = list(self._actions)
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_settings(group: Any, settings: type[PPOConfig] | type[Runtime], leave_out: Sequence[str] = ()) -> None:
-    """Add an option for every field of a dataclass of settings; one that is not given is not in the result."""
+    """Add an option for every field of a dataclass of settings; options not given are absent from the namespace."""
     for setting in dataclasses.fields(settings):
         if setting.name in leave_out:
             continue
@@ -64,7 +64,7 @@ def add_settings(group: Any, settings: type[PPOConfig] | type[Runtime], leave_ou
 
 
 def whole_number(text: str) -> int:
-    """An integer, also written 1e6 or 1_000_000."""
+    """Parse an integer, which may be written as 1e6 or 1_000_000."""
     try:
         return int(text)
     except ValueError:

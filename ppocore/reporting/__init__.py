@@ -1,4 +1,4 @@
-"""Reporters: show a run somewhere, and never end it."""
+"""Report the progress of a run; a reporter that fails never ends the run."""
 
 from ppocore.reporting.base import Reporter, ReporterCallback, RunStart, reporter_callbacks
 from ppocore.reporting.registry import available_reporters, make_reporters

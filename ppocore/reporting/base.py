@@ -1,4 +1,4 @@
-"""What a reporter is, and the callback that drops one that fails."""
+"""Define the interface of a reporter, and the callback that drops one that fails."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ppocore.training import Callback, Run, TrainResult
 
 
 class RunStart(NamedTuple):
-    """What is known before the first step."""
+    """Describe a run before its first step."""
 
     env: str
     backend: str
@@ -20,30 +20,30 @@ class RunStart(NamedTuple):
     config: PPOConfig
     run_dir: Path | None
     steps: int = 0
-    """Environment steps that a resumed run had taken before."""
+    """Environment steps before the run was resumed."""
 
 
 class Reporter(Protocol):
-    """Shows or sends on what a run has to say. ``metrics`` is the dict that becomes a line of ``metrics.jsonl``."""
+    """Report the progress of a run, for example on the console or to a service."""
 
     def begin(self, start: RunStart) -> None:
-        """Be told that the run is about to begin."""
+        """Report the start of the run."""
 
     def iteration(self, metrics: dict[str, Any]) -> None:
-        """Be told that an iteration has been completed."""
+        """Report a completed iteration; ``metrics`` is its line of ``metrics.jsonl``."""
 
     def close(self) -> None:
-        """Release what is held: the run has ended, well or not."""
+        """Release resources; called whenever the run ends, also after an error."""
 
     def end(self, result: TrainResult) -> None:
-        """Be told that the run has ended well, by a callback's wish, or by Ctrl-C."""
+        """Report the result of a run that was completed, or stopped by a callback or Ctrl-C; called after `close`."""
 
 
 METHODS = ("begin", "iteration", "close", "end")
 
 
 class ReporterCallback(Callback):
-    """Passes a run on to a reporter, which is dropped with one warning where it raises."""
+    """Call a reporter, and drop it with one warning if it raises."""
 
     reads_infos = False
 
@@ -51,15 +51,15 @@ class ReporterCallback(Callback):
         self._reporter: Reporter | None = reporter
 
     def on_start(self, run: Run) -> None:
-        """Say what is about to run."""
+        """Report the start of the run."""
         self._call("begin", RunStart(run.env, run.backend, run.seed, run.config, run.run_dir, run.start_steps))
 
     def on_iteration(self, run: Run) -> None:
-        """Pass on the metrics."""
+        """Report the metrics."""
         self._call("iteration", run.metrics)
 
     def on_end(self, run: Run, error: BaseException | None) -> None:
-        """Close the reporter, and pass on the result where there is one."""
+        """Close the reporter, and report the result if there is one."""
         self._call("close")
         if run.result is not None and (error is None or isinstance(error, KeyboardInterrupt)):
             self._call("end", run.result)
@@ -73,8 +73,8 @@ class ReporterCallback(Callback):
             name = type(self._reporter).__name__
             reason = " ".join(str(error).split())
             warn(
-                f"reporter {name} failed in {method} ({type(error).__name__}: {reason}) and is left out from now on: "
-                "the run goes on"
+                f"reporter {name} failed in {method} ({type(error).__name__}: {reason}) and is dropped: the run "
+                "continues"
             )
             self._drop(method)
 
@@ -92,7 +92,7 @@ def reporter_callbacks(reporters: Iterable[Any]) -> list[Callback]:
     """Return a callback for every reporter.
 
     Raises:
-        UsageError: not a list, or something that lacks a reporter's methods.
+        UsageError: not a list, or an object that lacks a reporter's methods.
     """
     if callable(reporters) or not isinstance(reporters, Iterable):
         raise UsageError(f"reporters={reporters!r} must be a list of reporters: put it into one")

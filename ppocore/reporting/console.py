@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live bar on a terminal, plain lines elsewhere, a summary at the end."""
+"""Report a run on the console: a progress bar on a terminal, lines of text elsewhere, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ConsoleReporter:
-    """Writes to ``stream``, standard error by default, so that standard output stays free for results."""
+    """Write to ``stream``, by default standard error, which leaves standard output to results."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
@@ -22,13 +22,13 @@ class ConsoleReporter:
         self._total = 0
 
     def begin(self, start: RunStart) -> None:
-        """Say what is about to run."""
+        """Print the settings of the run, and show the progress bar."""
         config = start.config
-        where = "nowhere (no run directory)" if start.run_dir is None else str(start.run_dir)
+        where = "not saved (no run directory)" if start.run_dir is None else f"saved in {start.run_dir}"
         self._write(
             f"{start.env} on the {start.backend} backend, seed {start.seed}, {config.precision} precision: "
-            f"{config.total_steps:,} steps, {config.num_envs} environments x {config.num_steps} steps an iteration; "
-            f"writing to {where}" + (f"; going on after {start.steps:,} steps" if start.steps else "")
+            f"{config.total_steps:,} steps, {config.num_envs} environments x {config.num_steps} steps per iteration; "
+            f"{where}" + (f"; resumed after {start.steps:,} steps" if start.steps else "")
         )
         self._total = config.total_steps
         if self._live:
@@ -44,7 +44,7 @@ class ConsoleReporter:
             )
 
     def iteration(self, metrics: dict[str, Any]) -> None:
-        """Move the bar on, or write a line."""
+        """Advance the progress bar, or print a line."""
         mean_return = _format(metrics["mean_return"])
         if self._bar is not None:
             self._bar.set_postfix_str(f"return {mean_return} (last 100 episodes)", refresh=False)
@@ -61,13 +61,13 @@ class ConsoleReporter:
         return f"{tqdm.format_interval(max(seconds, 0.0))} left"
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the progress bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
     def end(self, result: TrainResult) -> None:
-        """Say how the run went."""
+        """Print a summary of the run."""
         how = "interrupted after" if result.interrupted else "done:"
         if result.stop_reason is not None:
             how = f"stopped ({result.stop_reason}) after"

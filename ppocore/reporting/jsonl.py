@@ -1,4 +1,4 @@
-"""``metrics.jsonl``: one JSON object an iteration."""
+"""Write and read ``metrics.jsonl``, which has one JSON object per iteration."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from ppocore.training import Callback, Run
 
 
 class MetricsFile(Callback):
-    """Append each iteration's metrics as a line, at once, so that the file can be followed while the run goes on.
+    """Append each iteration's metrics as a line, unbuffered, so that the file can be followed during the run.
 
-    A line that cannot be written, on a full disk, is kept and written with the next one, after one warning.
+    A line that cannot be written, as on a full disk, is kept in memory and written with the next one, after one
+    warning.
 
     Args:
-        path: of the file; what it holds stays.
+        path: path of the file; existing lines are kept.
     """
 
     reads_infos = False
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (held for the run; closed by `on_end`)
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (open during the run; `on_end` closes it)
         self._path = path
-        self._end = self._file.tell()  # of the last whole line
+        self._end = self._file.tell()  # of the last complete line
         self._pending: list[bytes] = []
         self._failing = False
-        self._lost: OSError | None = None  # what kept lines from being written when the file was closed
+        self._lost: OSError | None = None  # the error because of which lines are missing from the closed file
 
     def on_iteration(self, run: Run) -> None:
-        """Write one line."""
+        """Write the metrics as one line."""
         self._pending.append(_line(run.metrics))
         while self._pending:
             try:
@@ -58,10 +59,10 @@ class MetricsFile(Callback):
         self._end += len(line)
 
     def sync(self) -> None:
-        """Make the lines durable.
+        """Write pending lines, and flush the file to disk.
 
         Raises:
-            OSError: they cannot be written.
+            OSError: a line cannot be written.
         """
         if self._file.closed:
             if self._lost is not None:
@@ -73,7 +74,7 @@ class MetricsFile(Callback):
         os.fsync(self._file.fileno())
 
     def on_end(self, run: Run, error: BaseException | None) -> None:
-        """Close the file; of a run that ended early it keeps the lines of whole iterations, each once."""
+        """Close the file; if the run ended early, keep only the lines of complete iterations, each once."""
         try:
             self.sync()
         except OSError as lost:
@@ -90,15 +91,15 @@ class MetricsFile(Callback):
 
 
 def read_lines(path: Path, iterations: int) -> tuple[list[dict[str, Any]], list[int]]:
-    """The metrics of the first ``iterations`` iterations, each once and in order, and the iterations that it lacks."""
+    """Read the metrics of the first ``iterations`` iterations, each once and in order, and list missing iterations."""
     lines = _lines(_content(path), iterations)
     return [row for _, row in lines.values()], [n for n in range(1, iterations + 1) if n not in lines]
 
 
 def keep_lines(path: Path, iterations: int, history: Sequence[dict[str, Any]] = ()) -> None:
-    """Leave in a file the lines of the first ``iterations`` iterations, each once and in order.
+    """Keep only the lines of the first ``iterations`` iterations, each once and in order.
 
-    Those that it lacks are taken from ``history``.
+    Missing lines are added from ``history``.
     """
     content = _content(path)
     lines = {number: line for number, (line, _) in _lines(content, iterations).items()}
@@ -118,14 +119,14 @@ def _content(path: Path) -> bytes:
 
 
 def _lines(content: bytes, iterations: int) -> dict[int, tuple[bytes, dict[str, Any]]]:
-    """The lines of the first iterations, by their numbers and in their order."""
+    """Return the lines of the first iterations and their metrics, by iteration and in order."""
     lines: dict[int, tuple[bytes, dict[str, Any]]] = {}
     for line in content.splitlines(keepends=True):
         try:
             row = json.loads(line)
             number = row["iteration"]
         except (ValueError, KeyError, TypeError):
-            continue  # cut off in the middle, and written again
+            continue  # cut off when a process was killed; the iteration is repeated
         if line.endswith(b"\n") and isinstance(number, int) and 1 <= number <= iterations:
             lines[number] = (line, row)
     return dict(sorted(lines.items()))

@@ -1,4 +1,4 @@
-"""Reporters by name: built in, or of an installed package."""
+"""Find reporters by name: built-in ones, and ones of installed packages."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ BUILT_IN = {"console": "ppocore.reporting.console:ConsoleReporter"}
 
 
 def available_reporters() -> list[str]:
-    """Return the names that ``--report`` takes here; nothing is imported."""
+    """Return the names that ``--report`` accepts here; imports nothing."""
     return [*BUILT_IN, *(name for name in entry_points(ENTRY_POINT_GROUP) if name not in BUILT_IN)]
 
 
 def make_reporters(names: Sequence[str]) -> list[Reporter]:
-    """Make a reporter for each name.
+    """Create a reporter for each name.
 
-    A package offers one to everyone who installs it with an entry point in the group ``ppocore.reporters``:
-    ``name = "module:factory"``; the factory is called without an argument.
+    An installed package provides a reporter with an entry point in the group ``ppocore.reporters``:
+    ``name = "module:factory"``. The factory is called without arguments.
 
     Raises:
-        UsageError: no such reporter, with the names there are; or one that cannot be imported or made.
+        UsageError: no such reporter, in which case the message lists the known names, or one that cannot be imported
+            or created.
     """
     return [_make(name) for name in dict.fromkeys(names)]
 
@@ -36,8 +37,8 @@ def _make(name: str) -> Reporter:
     known = available_reporters()
     if name not in known:
         raise UsageError(
-            f"there is no reporter {name!r}{closest(name, known)} (installed: {', '.join(known)}); a package that "
-            f"has one offers it in the entry-point group {ENTRY_POINT_GROUP}"
+            f"there is no reporter {name!r}{closest(name, known)} (choose from: {', '.join(known)}); packages provide "
+            f"reporters with an entry point in the group {ENTRY_POINT_GROUP}"
         )
     try:
         factory: Any
@@ -47,7 +48,7 @@ def _make(name: str) -> Reporter:
         else:
             factory = entry_points(ENTRY_POINT_GROUP)[name].load()
         reporter: Reporter = factory()
-    except Exception as error:  # whatever a package of somebody else's does
+    except Exception as error:  # a third-party package can raise anything
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise UsageError(f"reporter {name!r} cannot be used ({reason}): leave it out") from error
     return reporter

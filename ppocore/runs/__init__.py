@@ -1,8 +1,8 @@
-"""What a run keeps on disk: its directory, configuration, checkpoints and policy; how runs are resumed and compared."""
+"""Save, resume and compare runs: the run directory, its configuration, its checkpoints and its policy."""
 
 from ppocore.runs.compare import Comparison, compare
 from ppocore.runs.configuration import RunConfiguration, Saving, runtime_as_json
-from ppocore.runs.directory import RunDirectory, environment_of, read_configuration, saying_what_cannot_be_written
+from ppocore.runs.directory import RunDirectory, environment_of, os_errors_as_usage_errors, read_configuration
 from ppocore.runs.replay import encode_bundle, read_bundle, replay, replay_lines
 from ppocore.runs.resuming import check_same_run, record_changes, restore_run
 from ppocore.runs.saver import Evaluation, Saver
@@ -20,6 +20,7 @@ __all__ = [
     "encode_bundle",
     "encode_checkpoint",
     "environment_of",
+    "os_errors_as_usage_errors",
     "read_bundle",
     "read_checkpoint",
     "read_configuration",
@@ -28,5 +29,4 @@ __all__ = [
     "replay_lines",
     "restore_run",
     "runtime_as_json",
-    "saying_what_cannot_be_written",
 ]

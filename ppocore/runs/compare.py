@@ -1,4 +1,4 @@
-"""Whether runs are equal, and if not, at which iteration and in which tensor they part: ``ppocore compare``."""
+"""Compare runs, and find the first iteration and the first tensor that differ: ``ppocore compare``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COUNTERS = ("steps", "updates")
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """What a run directory says of a run: its configuration, and its metrics by iteration."""
+    """Hold the configuration of a run and its metrics by iteration, as read from its directory."""
 
     path: Path
     configuration: RunConfiguration
@@ -29,7 +29,7 @@ class RecordedRun:
         """Read a run directory.
 
         Raises:
-            UsageError: it is none, or a line of its metrics cannot be read; names the file and the line.
+            UsageError: not a run directory, or an unreadable line of metrics; the message names the file and the line.
         """
         configuration = read_configuration(path)
         file = Path(path) / METRICS_FILE
@@ -39,12 +39,12 @@ class RecordedRun:
             raise UsageError(f"{path} is not a run directory: {file} cannot be read") from error
         rows = [_read_line(line, f"{file}, line {number}") for number, line in enumerate(lines, 1)]
         if not rows:
-            raise UsageError(f"{file} is empty: the run has no whole iteration to compare")
+            raise UsageError(f"{file} is empty: the run has no complete iteration to compare")
         return cls(Path(path), configuration, {row["iteration"]: row for row in rows})
 
     @property
     def fingerprint(self) -> str:
-        """That of the last iteration."""
+        """The fingerprint after the last iteration."""
         fingerprint: str = self.iterations[max(self.iterations)]["fingerprint"]
         return fingerprint
 
@@ -54,17 +54,17 @@ class RecordedRun:
         return str(self.configuration.runtime.get("backend", "-"))
 
     def summary(self) -> dict[str, Any]:
-        """The run in a few words, as ``ppocore compare --json`` prints it."""
+        """Summarize the run in one JSON object, as ``ppocore compare --json`` prints it."""
         configuration = self.configuration
         known = {"env": configuration.env, "backend": self.backend, "seed": configuration.seed}
         return {"run": str(self.path), **known, "iterations": len(self.iterations), "fingerprint": self.fingerprint}
 
 
 def _read_line(line: bytes, where: str) -> dict[str, Any]:
-    """One line of ``metrics.jsonl``, or a sentence."""
+    """Parse one line of ``metrics.jsonl``."""
     try:
         loaded = json.loads(line)
-    except ValueError as error:  # bytes that are no text are one, too
+    except ValueError as error:  # or a UnicodeDecodeError, which is a ValueError
         raise UsageError(f"{where} is not valid JSON: was it cut off or edited?") from error
     row: dict[str, Any] = loaded if isinstance(loaded, dict) else {}
     kinds = {"iteration": int, **dict.fromkeys(_COUNTERS, int), "fingerprint": str, "tensors": dict}
@@ -75,17 +75,17 @@ def _read_line(line: bytes, where: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Parting:
-    """The first iteration after which two runs are not in the same state.
+class Difference:
+    """Describe the first iteration after which the states of two runs differ.
 
     Attributes:
         iteration: counted from 1.
-        counters: those of ``steps`` and ``updates`` that differ.
-        tensors: the names of the tensors that differ, in canonical order: weights as the network has them from
-            its first layer on, then Adam's moments.
-        compared: how many tensors there are.
-        equal_from: the iteration from which on the two are equal again up to the last, or None.  A difference in the
-            last bit of a moment that decays without having moved a weight leaves nothing behind.
+        counters: the counters that differ, of ``steps`` and ``updates``.
+        tensors: the names of the tensors that differ, in canonical order: weights from the first layer on, then
+            Adam's moments.
+        compared: the number of tensors compared.
+        equal_from: the iteration from which the runs are equal again until the last, or None. This happens if, for
+            example, the last bit of a moment differs but the difference decays before it moves a weight.
     """
 
     iteration: int
@@ -96,100 +96,102 @@ class Parting:
 
     @property
     def what(self) -> str:
-        """What differs, in a few words."""
+        """A short description of what differs."""
         found = list(self.counters)
         if self.tensors:
             found.append(f"tensor {self.tensors[0]} (first of {len(self.tensors)} that differ, of {self.compared})")
-        return ", ".join(found) or "nothing but the fingerprint"
+        return ", ".join(found) or "only the fingerprint"
 
     @property
     def outcome(self) -> str:
-        """What became of the difference, in a few words."""
+        """A short description of how the difference develops."""
         return "not equal in the end" if self.equal_from is None else f"equal again from iteration {self.equal_from} on"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs, each held against the first.
+    """Compare each run with the first.
 
     Attributes:
-        runs: all of them.
-        differences: for each but the first, the settings that are not the first run's: name to (the first's, its).
-        partings: for each but the first, where it parts from the first in the iterations that both have, or None.
+        runs: all runs.
+        settings: for each run but the first, the settings that differ: name to (value in the first run, in this run).
+        first_differences: for each run but the first, its first difference from the first run in the iterations that
+            both have, or None.
     """
 
     runs: list[RecordedRun]
-    differences: list[dict[str, tuple[Any, Any]]]
-    partings: list[Parting | None]
+    settings: list[dict[str, tuple[Any, Any]]]
+    first_differences: list[Difference | None]
 
     @property
     def equal(self) -> bool:
-        """Whether no run parts from the first, not even for a while."""
-        return not any(self.partings)
+        """Whether every run equals the first after every iteration."""
+        return not any(self.first_differences)
 
     def summary(self) -> dict[str, Any]:
-        """The comparison in one JSON object, as ``ppocore compare --json`` prints it."""
+        """Summarize the comparison in one JSON object, as ``ppocore compare --json`` prints it."""
         compared = []
-        for run, differences, parting in zip(self.runs[1:], self.differences, self.partings, strict=True):
+        for run, settings, difference in zip(self.runs[1:], self.settings, self.first_differences, strict=True):
             found = None
-            if parting is not None:
+            if difference is not None:
                 found = {
-                    "iteration": parting.iteration,
-                    "tensor": parting.tensors[0] if parting.tensors else None,
-                    "tensors": list(parting.tensors),
-                    "counters": list(parting.counters),
-                    "equal_from": parting.equal_from,
+                    "iteration": difference.iteration,
+                    "tensor": difference.tensors[0] if difference.tensors else None,
+                    "tensors": list(difference.tensors),
+                    "counters": list(difference.counters),
+                    "equal_from": difference.equal_from,
                 }
             compared.append(
                 {
                     "run": str(run.path),
                     "common_iterations": len(_common(self.runs[0], run)),
-                    "differences": {name: list(pair) for name, pair in differences.items()},
-                    "parting": found,
+                    "differences": {name: list(pair) for name, pair in settings.items()},
+                    "difference": found,
                 }
             )
         return {"equal": self.equal, "runs": [run.summary() for run in self.runs], "comparisons": compared}
 
     def lines(self) -> list[str]:
-        """The comparison as a person reads it."""
+        """Return the comparison as lines of text."""
         first = self.runs[0]
         width = max(len(str(run.path)) for run in self.runs)
         lines = [f"{run.path!s:<{width}}  {run.backend:<8} {run.fingerprint}" for run in self.runs]
-        for run, differences, parting in zip(self.runs[1:], self.differences, self.partings, strict=True):
-            if differences:
-                listed = ", ".join(f"{name} ({mine} and {its})" for name, (mine, its) in differences.items())
-                lines.append(f"{first.path} and {run.path} differ in {listed}: that alone may part them")
+        for run, settings, difference in zip(self.runs[1:], self.settings, self.first_differences, strict=True):
+            if settings:
+                listed = ", ".join(f"{name} ({mine} and {its})" for name, (mine, its) in settings.items())
+                lines.append(f"{first.path} and {run.path} differ in {listed}: different results are expected")
             common = len(_common(first, run))
             if not len(first.iterations) == len(run.iterations) == common:
                 lengths = f"{len(first.iterations)} and {len(run.iterations)} iterations"
                 lines.append(f"{first.path} and {run.path} have {lengths}: the {common} that both have are compared")
-            if parting is None:
+            if difference is None:
                 lines.append(f"{run.path} equals {first.path} after each of {common} iterations")
             else:
-                where = f"{run.path} parts from {first.path} at iteration {parting.iteration} of {common}"
-                lines.append(f"{where}: {parting.what}; {parting.outcome}")
+                where = f"{run.path} first differs from {first.path} at iteration {difference.iteration} of {common}"
+                lines.append(f"{where}: {difference.what}; {difference.outcome}")
         return lines
 
 
 def compare(paths: Sequence[str | PathLike[str]]) -> Comparison:
-    """Hold every run against the first.
+    """Compare every run with the first.
 
     Args:
-        paths: two run directories or more.
+        paths: two or more run directories.
 
     Raises:
-        UsageError: fewer than two, one that is no run directory or cannot be read, or two without a common iteration.
+        UsageError: fewer than two paths, a path that is not a readable run directory, or runs without a common
+            iteration.
     """
     if len(paths) < 2:
         raise UsageError("a comparison takes two runs or more: give another run directory")
     first, *others = runs = [RecordedRun.read(path) for path in paths]
     for run in others:
         if not _common(first, run):
-            raise UsageError(f"{first.path} and {run.path} have no iteration in common")
+            raise UsageError(f"{first.path} and {run.path} have no iteration in common: compare other runs")
     return Comparison(
         runs,
-        [_differences(first.configuration, run.configuration) for run in others],
-        [_parting(first, run) for run in others],
+        [_different_settings(first.configuration, run.configuration) for run in others],
+        [_first_difference(first, run) for run in others],
     )
 
 
@@ -197,16 +199,16 @@ def _common(first: RecordedRun, other: RecordedRun) -> list[int]:
     return sorted(set(first.iterations) & set(other.iterations))
 
 
-def _differences(first: RunConfiguration, other: RunConfiguration) -> dict[str, tuple[Any, Any]]:
-    """Return what decides the result and is configured differently, by name."""
-    flat = [_deciding(configuration) for configuration in (first, other)]
+def _different_settings(first: RunConfiguration, other: RunConfiguration) -> dict[str, tuple[Any, Any]]:
+    """Return the settings that affect the result and differ, by name."""
+    flat = [_result_settings(configuration) for configuration in (first, other)]
     names = dict.fromkeys(name for run in flat for name in run)
     pairs = {name: (flat[0].get(name), flat[1].get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _deciding(configuration: RunConfiguration) -> dict[str, Any]:
-    """Return what decides the result: of the runtime only whether environments draw their own random numbers."""
+def _result_settings(configuration: RunConfiguration) -> dict[str, Any]:
+    """Return the settings that affect the result; of the runtime, only ``vectorization="vector"`` does."""
     own_seeds = configuration.runtime.get("vectorization") == "vector"
     return {
         "env": configuration.env,
@@ -219,14 +221,14 @@ def _deciding(configuration: RunConfiguration) -> dict[str, Any]:
     }
 
 
-def _parting(first: RecordedRun, other: RecordedRun) -> Parting | None:
+def _first_difference(first: RecordedRun, other: RecordedRun) -> Difference | None:
     common = _common(first, other)
     differing = [i for i in common if first.iterations[i]["fingerprint"] != other.iterations[i]["fingerprint"]]
     if not differing:
         return None
     mine, its = first.iterations[differing[0]], other.iterations[differing[0]]
     names = list(dict.fromkeys([*mine["tensors"], *its["tensors"]]))
-    return Parting(
+    return Difference(
         iteration=differing[0],
         counters=tuple(name for name in _COUNTERS if mine[name] != its[name]),
         tensors=tuple(name for name in names if mine["tensors"].get(name) != its["tensors"].get(name)),

@@ -1,4 +1,4 @@
-"""What a run was asked to be, as ``config.json`` holds it, and when it is saved."""
+"""Define the configuration of a run, which ``config.json`` stores, including when the run is saved."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from ppocore.errors import UsageError
 from ppocore.training import Runtime
 
 _RENAMED = {"kl_target": "kl_penalty_target", "desired_kl": "adaptive_lr_kl"}
-_OF_THE_RUNTIME = ("vectorization", "env_timeout", "threads")
+_RUNTIME_SETTINGS = ("vectorization", "env_timeout", "threads")  # were settings of the algorithm once
 
 
 def current_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the settings of a file of any version by today's names, and those that the runtime has today."""
+    """Return the settings of a file of any version by current name, and those that now belong to `Runtime`."""
     renamed = {_RENAMED.get(name, name): value for name, value in settings.items()}
-    runtime = {name: renamed.pop(name) for name in _OF_THE_RUNTIME if name in renamed}
+    runtime = {name: renamed.pop(name) for name in _RUNTIME_SETTINGS if name in renamed}
     return renamed, runtime
 
 
 @dataclass(frozen=True)
 class Saving:
-    """When a run is saved, and how many checkpoints are kept.
+    """Configure when a run is saved, and how many checkpoints are kept.
 
     Attributes:
-        every: iterations from one checkpoint to the next, and a minute at most; 0 for none before the end.
-        keep: how many of the newest are kept, beside the best.
-        evaluate_episodes: the best checkpoint is the one whose policy does best in so many evaluated episodes; 0: the
-            one with the highest mean return of the last 100 training episodes.
+        every: iterations between checkpoints, which are at most a minute apart; 0 for none before the end.
+        keep: number of newest checkpoints to keep, in addition to the best.
+        evaluate_episodes: number of evaluated episodes by whose mean return checkpoints are ranked; 0 to rank them by
+            the mean return of the last 100 training episodes.
     """
 
     every: int = 50
@@ -45,25 +45,25 @@ class Saving:
                 raise UsageError(f"{shown}={value!r} must be an integer, at least {least}")
 
     def replace(self, **changes: int | None) -> Saving:
-        """Return a copy with those changed that are not None."""
+        """Return a copy with the changes that are not None."""
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
 
 
 @dataclass(frozen=True)
 class RunConfiguration:
-    """What it takes to repeat a run, and to resume it.
+    """Describe a run completely enough to repeat or resume it.
 
     Attributes:
-        env: the environment's id, or the name of what made the environments.
+        env: the environment's id, or the name of the callable, vector environment or collector.
         env_given_as: ``id``, ``callable``, ``vector`` (a Gymnasium ``VectorEnv``) or ``collector``.
-        env_kwargs: arguments for making the environment; the text ``not JSON`` where JSON cannot hold them.
-        seed: of every random number.
-        config: the settings, which decide the result.
-        runtime: how it is computed: the runtime's fields by name, the backend by its name.
-        own_network: whether the user brought the network.
-        saving: when it is saved.
-        resumed: for each time that the run was resumed with another backend or other settings, after how many steps
-            and with which backend.
+        env_kwargs: arguments of the environment's constructor; the string ``not JSON`` if JSON cannot represent them.
+        seed: the seed of every random number.
+        config: the settings that determine the result.
+        runtime: the fields of the `Runtime` by name, with the backend's name.
+        own_network: whether the network is the user's own.
+        saving: when the run is saved.
+        resumed: one entry for each time the run was resumed with another backend or other settings: its step count
+            and the backend.
     """
 
     env: str
@@ -77,22 +77,22 @@ class RunConfiguration:
     resumed: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the configuration as JSON can hold it."""
+        """Return the configuration as a JSON object."""
         return {**asdict(self), "config": self.config.to_dict()}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> RunConfiguration:
-        """Read what `to_dict` gave, or a ``config.json`` of an older version.
+        """Invert `to_dict`; a ``config.json`` of an older version is accepted too.
 
         Raises:
-            KeyError, TypeError, ValueError: it is not a run's configuration.
+            KeyError, TypeError, ValueError: not the configuration of a run.
         """
         settings, runtime = current_settings(content["config"])
         runtime |= {name: content[name] for name in ("backend", "device") if name in content}
         runtime |= content.get("runtime", {})
         env_kwargs = content.get("env_kwargs")
         if not isinstance(env_kwargs, dict | str | None):
-            raise ValueError("env_kwargs is not an object")
+            raise ValueError("env_kwargs is not a JSON object")
         return cls(
             env=str(content["env"]),
             env_given_as=str(content.get("env_given_as", "id")),
@@ -106,10 +106,10 @@ class RunConfiguration:
         )
 
     def recorded_runtime(self) -> Runtime:
-        """Return the runtime that the run had last."""
+        """Return the latest runtime of the run."""
         return Runtime().replace(**self.runtime)
 
 
 def runtime_as_json(runtime: Runtime, backend: str) -> dict[str, Any]:
-    """Return the fields of a runtime, its backend by name."""
+    """Return the fields of a runtime, with the backend's name."""
     return {**vars(runtime), "backend": backend}

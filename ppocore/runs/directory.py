@@ -1,4 +1,4 @@
-"""Where a run is written: its configuration, its metrics, its run files and its policy."""
+"""Manage a run directory: its configuration, its metrics, its checkpoints and its policy."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ FAULT_FILE = "fault.txt"
 
 
 class RunDirectory:
-    """The files of one run, which no other process writes meanwhile; a context manager, or `close` it.
+    """Hold the files of one run, locked against other processes; a context manager, or call `close`.
 
     Raises:
-        UsageError: another process writes it.
+        UsageError: another process is writing to the directory.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,20 +41,20 @@ class RunDirectory:
         self.close()
 
     def close(self) -> None:
-        """Let others write it."""
+        """Release the lock."""
         self._lock.release()
 
     @classmethod
     def create(cls, path: str | PathLike[str]) -> RunDirectory:
-        """Make the directory.
+        """Create the directory.
 
         Raises:
-            UsageError: it holds a run already, is a file, or cannot be written to.
+            UsageError: it is not empty, is a file, or cannot be written to.
         """
         directory = Path(path)
         try:
-            if _holds_anything(directory):
-                raise _refusal(directory)
+            if not _is_empty(directory):
+                raise _not_empty_error(directory)
             directory.mkdir(parents=True, exist_ok=True)
             opened = cls(directory)
         except OSError as error:
@@ -62,17 +62,17 @@ class RunDirectory:
             raise UsageError(
                 f"run directory {directory} cannot be written to ({reason}): choose another --run-dir"
             ) from error
-        if _holds_anything(directory):  # another run that began at the same moment
+        if not _is_empty(directory):  # another run started at the same moment
             opened.close()
             raise UsageError(f"run directory {directory} is not empty: choose another --run-dir or move it away")
         return opened
 
     @classmethod
     def reopen(cls, path: str | PathLike[str]) -> RunDirectory:
-        """The directory of a run that is to go on, without what a killed process left unfinished.
+        """Open the directory of a run to resume, and delete the temporary files of a killed process.
 
         Raises:
-            UsageError: there is no run, or another process writes it.
+            UsageError: not a run directory, or another process is writing to it.
         """
         directory = Path(path)
         if not (directory / CONFIGURATION_FILE).is_file():
@@ -80,14 +80,16 @@ class RunDirectory:
         try:
             opened = cls(directory)
         except OSError as error:
-            raise UsageError(f"run directory {directory} cannot be written to ({error.strerror or error})") from error
+            raise UsageError(
+                f"run directory {directory} cannot be written to ({error.strerror or error}): make it writable"
+            ) from error
         for unfinished in directory.glob(".*.tmp"):
             unfinished.unlink(missing_ok=True)
         return opened
 
     @classmethod
     def unused(cls, root: str | PathLike[str], stem: str) -> Path:
-        """``root/stem``, with a number behind it where that exists."""
+        """Return ``root/stem``, with a number appended if that exists."""
         safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in stem)
         candidate, number = Path(root) / safe, 2
         while candidate.exists():
@@ -95,26 +97,26 @@ class RunDirectory:
         return candidate
 
     def write_configuration(self, configuration: RunConfiguration) -> None:
-        """Write ``config.json``: what it takes to repeat the run, and to resume it."""
+        """Write ``config.json``."""
         whole = {"ppocore": __version__, **configuration.to_dict()}
-        with saying_what_cannot_be_written(self.path):
+        with os_errors_as_usage_errors(self.path):
             write_atomically(self.path / CONFIGURATION_FILE, (json.dumps(whole, indent=2) + "\n").encode())
 
     def write_policy(self, policy: Policy) -> None:
-        """``policy.safetensors``."""
+        """Write ``policy.safetensors``."""
         policy.save(self.path / POLICY_FILE)
 
-    def forget_policy(self) -> None:
-        """Take away the policy that the run had ended with: it goes on, and its run files hold a newer one."""
+    def remove_policy(self) -> None:
+        """Remove ``policy.safetensors`` of a run that is resumed, whose checkpoints will have newer weights."""
         (self.path / POLICY_FILE).unlink(missing_ok=True)
 
     def newest(self) -> Snapshot | None:
-        """Read the newest whole checkpoint; None if the run was never saved.
+        """Read the newest checkpoint that is not damaged; return None if the run was never saved.
 
-        Newer ones that are damaged are put aside under another name, with a warning for each.
+        Newer checkpoints that are damaged are renamed, with a warning for each.
 
         Raises:
-            UsageError: there are run files, and none of them is whole; or a policy, but no run file.
+            UsageError: every checkpoint is damaged, or there is a policy but no checkpoint.
         """
         files = run_files(self.path)
         damaged: list[Path] = []
@@ -122,7 +124,7 @@ class RunDirectory:
             try:
                 snapshot = read_checkpoint(file)
             except UsageError as error:
-                warn(f"{error}; falling back to an older checkpoint")
+                warn(f"{error}; an older checkpoint is read instead")
                 damaged.append(file)
                 continue
             for bad in damaged:
@@ -130,20 +132,20 @@ class RunDirectory:
             return snapshot
         if not files and (self.path / POLICY_FILE).exists():
             raise UsageError(
-                f"{self.path} holds a policy and no checkpoint, without which the run cannot go on: train anew in "
-                f"another directory, or move {POLICY_FILE} away to begin this one anew"
+                f"{self.path} holds a policy but no checkpoint to resume from: train in another directory, or move "
+                f"{POLICY_FILE} away to restart this run"
             )
         if files:
             raise UsageError(
-                f"none of the {len(files)} checkpoints in {self.path} can be read: bring back a copy of one, or move "
-                "them away to begin the run anew"
+                f"none of the {len(files)} checkpoints in {self.path} can be read: restore one from a backup, or move "
+                "them away to restart the run"
             )
         return None
 
 
 @contextmanager
-def saying_what_cannot_be_written(path: Path) -> Iterator[None]:
-    """A full or read-only disk, before a run has begun, as one sentence."""
+def os_errors_as_usage_errors(path: Path) -> Iterator[None]:
+    """Raise an `OSError` from within, such as for a full disk, as a `UsageError`; for use before a run starts."""
     try:
         yield
     except OSError as error:
@@ -152,29 +154,29 @@ def saying_what_cannot_be_written(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _refusal(directory: Path) -> UsageError:
-    """Why nothing is begun in a directory that holds something."""
+def _not_empty_error(directory: Path) -> UsageError:
+    """Return the error for a new run in a directory that is not empty; raise the lock's if it is in use."""
     if (directory / LOCK_FILE).exists():
-        RunLock(directory).release()  # raises, and says who, where a run is just going on
+        RunLock(directory).release()  # raises, naming the process, if a run is in progress
     hint = ""
     if (directory / CONFIGURATION_FILE).is_file():
-        hint = f", or go on with the run that it holds by: ppocore resume {directory}"
+        hint = f", or resume the run in it with: ppocore resume {directory}"
     return UsageError(f"run directory {directory} is not empty: choose another --run-dir or move it away{hint}")
 
 
-def _holds_anything(directory: Path) -> bool:
-    """Whether there is more than a process leaves behind that was killed before it wrote anything."""
+def _is_empty(directory: Path) -> bool:
+    """Return whether a directory is missing, or has only the lock and temporary files of a process that was killed."""
     if not directory.is_dir():
-        return False
+        return True
     names = {file.name for file in directory.iterdir()} - {LOCK_FILE, HOLDER_FILE}
-    return any(not (name.startswith(".") and name.endswith(".tmp")) for name in names)
+    return all(name.startswith(".") and name.endswith(".tmp") for name in names)
 
 
 def read_configuration(path: str | PathLike[str]) -> RunConfiguration:
     """Read the configuration of the run in directory ``path``.
 
     Raises:
-        UsageError: there is none, or it cannot be read.
+        UsageError: it is missing or cannot be read.
     """
     file = Path(path) / CONFIGURATION_FILE
     try:
@@ -192,13 +194,13 @@ def read_configuration(path: str | PathLike[str]) -> RunConfiguration:
 
 
 def environment_of(path: str | PathLike[str]) -> str:
-    """The id of the environment of a run, by its directory or one of its run files.
+    """Return the environment id of a run, given its directory or one of its checkpoints.
 
     Raises:
-        UsageError: there is none, or it names a module to import.
+        UsageError: not a run, or the id names a module to import.
     """
     env = read_configuration(path).env if Path(path).is_dir() else str(read_checkpoint(path).description["env"])
-    if ":" in env:  # Gymnasium imports what stands before it, and a file is not to say what is imported
+    if ":" in env:  # Gymnasium imports the module before the colon, which a file must not cause
         raise UsageError(
             f"{path} names the environment {env}, for which a module would be imported: if you trust it, pass "
             f"--env {env}"

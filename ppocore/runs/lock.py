@@ -1,4 +1,4 @@
-"""One run at a time in a run directory."""
+"""Lock a run directory against other processes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ LOCK_FILE, HOLDER_FILE = ".lock", ".holder.json"
 
 
 class RunLock:
-    """Held while a run writes its directory; the system lets go of it when the process ends, however it does.
+    """Lock a run directory while a run writes to it; the operating system releases it if the process dies.
 
     Raises:
-        UsageError: another process holds it; says which, and since when.
+        UsageError: another process holds the lock; the message names it.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -42,7 +42,7 @@ class RunLock:
         self._holder = holder
 
     def release(self) -> None:
-        """Let go of it."""
+        """Release the lock."""
         with suppress(OSError):
             self._holder.unlink(missing_ok=True)
         self._lock.release()

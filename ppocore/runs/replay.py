@@ -1,4 +1,4 @@
-"""Replay a failed update: its bundle, one small file, and the same step again in float64 NumPy."""
+"""Store a failed update in one small file, a bundle, and replay it in float64 NumPy."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from ppocore.training import FailedUpdate
 from ppocore.typing import Array
 
 BUNDLE_FORMAT = Format("ppocore-bundle", "bundle", (1,))
+_RENAMED = {"hold_actor": "freeze_actor"}  # fields of the step in older bundles
 
 
 def encode_bundle(failed: FailedUpdate) -> bytes:
-    """Return the bytes of a failed update's file."""
+    """Encode a failed update as the bytes of a bundle."""
     tensors = {f"state.{name}": array for name, array in failed.state.items()}
     tensors |= {f"batch.{name}": a for name, a in failed.batch._asdict().items() if a is not None}
     description = {
@@ -37,16 +38,16 @@ def encode_bundle(failed: FailedUpdate) -> bytes:
 
 
 def read_bundle(path: str | PathLike[str]) -> FailedUpdate:
-    """Read what `encode_bundle` gave.
+    """Read a bundle of this version or an older one.
 
     Raises:
-        UsageError: it is no such file, or damaged, or contradicts itself.
+        UsageError: not a bundle, or one that is damaged or inconsistent.
     """
     file = read(path, BUNDLE_FORMAT)
     known = file.description
     try:
         spec, state = NetworkSpec.from_dict(known["network"]), part(file.tensors, "state.")
-        for name, shape in spec.shapes().items():  # before anything of these sizes is allocated
+        for name, shape in spec.shapes().items():  # before arrays of these sizes are allocated
             if state[name].shape != shape:
                 raise ValueError(f"tensor {name} has shape {state[name].shape}, expected {shape}")
         return FailedUpdate(
@@ -54,7 +55,7 @@ def read_bundle(path: str | PathLike[str]) -> FailedUpdate:
             state,
             Minibatch(**part(file.tensors, "batch.")),
             Objective(**known["objective"]),
-            OptimizerStep(**known["step"]),
+            OptimizerStep(**{_RENAMED.get(name, name): value for name, value in known["step"].items()}),
             float(known["adam_epsilon"]),
             int(known["update"]),
             str(known["backend"]),
@@ -65,34 +66,34 @@ def read_bundle(path: str | PathLike[str]) -> FailedUpdate:
 
 
 class Quantity(NamedTuple):
-    """One array of the step: how many of its elements are not finite, and what the finite ones are."""
+    """Summarize one array of the step: the number of elements that are not finite, and the range of the others."""
 
     name: str
     size: int
     not_finite: int
     first: tuple[int, ...] | None
-    """Where the first element is that is not finite; of an array by sample, the sample comes first."""
+    """Index of the first element that is not finite; the sample comes first in an array of samples."""
     low: float | None
     high: float | None
 
 
 class Replay(NamedTuple):
-    """What a bundle came to in float64 NumPy: ``error`` is what the step raised, None if it went well."""
+    """Hold the result of a replay; ``error`` is the message of the error that the step raised, or None."""
 
     quantities: list[Quantity]
     error: str | None
 
     @property
     def first(self) -> Quantity | None:
-        """The first quantity, in the order in which they are computed, that is not finite."""
+        """The first quantity that is not finite, in the order of computation."""
         return next((quantity for quantity in self.quantities if quantity.not_finite), None)
 
 
 def replay(failed: FailedUpdate) -> Replay:
-    """Make the step again with the NumPy backend, in float64.
+    """Repeat the step with the NumPy backend, in float64.
 
     Raises:
-        UsageError: arrays of the bundle do not fit together.
+        UsageError: the arrays of the bundle have inconsistent shapes.
     """
     try:
         return _replay(failed)
@@ -115,7 +116,7 @@ def _replay(failed: FailedUpdate) -> Replay:
 
 
 def _arrays(failed: FailedUpdate, backend: Backend, batch: Minibatch) -> Iterator[tuple[str, Array]]:
-    """Every array of the step, in the order in which they are computed."""
+    """Yield every array of the step, in the order of computation."""
     for name in failed.spec.shapes():
         yield f"weight {name}", failed.state[name]
     for name, array in batch._asdict().items():
@@ -147,7 +148,7 @@ def _quantity(name: str, array: Array) -> Quantity:
 
 
 def replay_lines(failed: FailedUpdate, outcome: Replay) -> list[str]:
-    """The replay as a person reads it."""
+    """Return the result of a replay as lines of text."""
     lines = [
         f"update {failed.update} of a run on the {failed.backend} backend, {failed.precision} precision, in float64:",
         f"{'quantity':<40} {'not finite':>12}  {'lowest':>12} {'highest':>12}",
@@ -157,9 +158,9 @@ def replay_lines(failed: FailedUpdate, outcome: Replay) -> list[str]:
         where = "" if q.first is None else f"  first at {list(q.first)}"
         lines.append(f"{q.name:<40} {f'{q.not_finite} of {q.size}':>12}  {low:>12} {high:>12}{where}")
     if outcome.error is None:
-        lines.append("not reproduced: every quantity is finite in float64; the run's precision was too small for it")
+        lines.append("not reproduced: every quantity is finite in float64; the run's precision was too low")
     else:
         first = outcome.first
-        begins = "nothing before the sum of them" if first is None else first.name
-        lines.append(f"reproduced: {outcome.error}; the first that is not finite: {begins}")
+        name = "none, only the sum overflows" if first is None else first.name
+        lines.append(f"reproduced: {outcome.error}; the first quantity that is not finite: {name}")
     return lines

@@ -1,4 +1,4 @@
-"""Resume a run: check that a checkpoint is of it, restore its parts, and record what changes."""
+"""Resume a run: check that the checkpoint belongs to it, restore it, and record changed settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def record_changes(
     runtime: dict[str, Any],
     snapshot: Snapshot | None,
 ) -> None:
-    """Write the configuration again where something is another than before."""
+    """Update ``config.json`` if the settings or the runtime differ from those recorded."""
     if config == recorded.config and runtime == runtime_as_json(
         recorded.recorded_runtime(), recorded.runtime["backend"]
     ):
@@ -34,41 +34,50 @@ def record_changes(
 
 
 def check_same_run(snapshot: Snapshot, config: PPOConfig, seed: int, trainer: Trainer, path: Path) -> None:
-    """Refuse a checkpoint of another run."""
+    """Check that a checkpoint belongs to the run being resumed.
+
+    Raises:
+        UsageError: its settings, seed or environments differ from the run's, or it is beyond ``total_steps``.
+    """
     before = snapshot.config()
-    held = before.replace(total_steps=config.total_steps)
-    if held != config or snapshot.description["seed"] != seed:
-        settings, others = config.to_dict(), held.to_dict()
+    saved = before.replace(total_steps=config.total_steps)
+    if saved != config or snapshot.description["seed"] != seed:
+        settings, others = config.to_dict(), saved.to_dict()
         changed = [name for name in settings if settings[name] != others[name]] or ["seed"]
         raise UsageError(
-            f"{changed[0]} in {path}'s config.json is not what its checkpoint says: put it back, or train a new run"
+            f"{changed[0]} in {path}'s config.json differs from its checkpoint: restore it, or train a new run"
         )
     if snapshot.description["env"] != trainer.collector.name:
         raise UsageError(
-            f"the run in {path} is of {snapshot.description['env']}, the environments given are "
+            f"the run in {path} is of {snapshot.description['env']}, but the environments given are "
             f"{trainer.collector.name}: give those of the run"
         )
     if snapshot.steps > config.total_steps:
         raise UsageError(
-            f"the run in {path} has taken {snapshot.steps} steps already, more than steps={config.total_steps}: give "
-            "more"
+            f"the run in {path} has already taken {snapshot.steps} steps, more than steps={config.total_steps}: give "
+            "a larger number"
         )
     if before.total_steps != config.total_steps and config.anneals:
         warn(
-            f"{config.anneals[0]} is over the whole run: resumed to {config.total_steps} instead of "
-            f"{before.total_steps} steps, it is not the run that would have been trained for as many from its beginning"
+            f"{config.anneals[0]} depends on total_steps: a run resumed to {config.total_steps} instead of "
+            f"{before.total_steps} steps differs from one trained with {config.total_steps} from the start"
         )
 
 
 def restore_run(trainer: Trainer, snapshot: Snapshot, directory: RunDirectory, restart_episodes: bool) -> None:
-    """Restore the trainer, its environments and its metrics from a checkpoint."""
+    """Restore the trainer, its environments and its metrics from a checkpoint.
+
+    Raises:
+        UsageError: the checkpoint does not fit the run, or an environment cannot be restored and
+            ``restart_episodes`` is not set.
+    """
     path = directory.path
-    # What the metrics hold beyond the checkpoint is of iterations that will be made again.
+    # Metrics after the checkpoint are dropped, because the run repeats these iterations.
     history, missing = read_lines(directory.metrics_path, snapshot.iterations)
     try:
         lost = trainer.restore(snapshot, history)
     except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"the checkpoint of {path} is not one of such a run: {error}") from error
+        raise UsageError(f"the checkpoint in {path} does not fit the run: {error}") from error
     if lost:
         index = min(lost)
         which = (
@@ -78,10 +87,10 @@ def restore_run(trainer: Trainer, snapshot: Snapshot, directory: RunDirectory, r
         )
         if not restart_episodes:
             raise UsageError(
-                f"{which}: the run in {path} cannot be resumed as it would have gone on; to begin their next episodes "
-                "instead, which gives another run, pass --restart-episodes"
+                f"{which}: the run in {path} cannot be resumed exactly; to start new episodes instead, with which the "
+                "result differs from that of an uninterrupted run, pass --restart-episodes"
             )
-        warn(f"{which}: their next episodes begin instead, and the run is not the one that it would have been")
+        warn(f"{which}: new episodes start instead, and the result differs from that of an uninterrupted run")
     if missing:
-        warn(f"metrics.jsonl lacks {len(missing)} iterations, the first of them {missing[0]}: the run itself is whole")
+        warn(f"metrics.jsonl lacks {len(missing)} iterations, the first of them {missing[0]}: the run is unaffected")
     keep_lines(directory.metrics_path, snapshot.iterations)

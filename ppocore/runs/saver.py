@@ -1,4 +1,4 @@
-"""Save a run while it goes on, and whatever ends it."""
+"""Save a run while it is in progress and when it ends, for whatever reason."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ from ppocore.training import Callback, Run, Snapshot
 
 
 class Evaluation(Callback):
-    """Evaluate the policy where a checkpoint is due, at most once after each iteration.
+    """Evaluate the policy whenever a checkpoint is due, at most once per iteration.
 
     Args:
-        evaluate: gives a policy's mean return.
-        every: iterations from one evaluation to the next; 0 for none before the end.
+        evaluate: returns a policy's mean return.
+        every: iterations between evaluations; 0 for none before the end.
     """
 
     reads_infos = False
 
     def __init__(self, evaluate: Callable[[Policy], float], every: int) -> None:
         self._evaluate, self._every = evaluate, every
-        self._last: tuple[int, float] | None = None  # after how many steps, and the mean return
+        self._last: tuple[int, float] | None = None  # (steps, mean return)
 
     def on_iteration(self, run: Run) -> None:
-        """Evaluate, if it is time."""
+        """Evaluate the policy if an evaluation is due."""
         if self._every and run.snapshot.iterations % self._every == 0:
             self.mean_return(run.snapshot)
 
     def mean_return(self, snapshot: Snapshot) -> float:
         """Return the mean return of a snapshot's policy."""
         if self._last is None or self._last[0] != snapshot.steps:
-            assert snapshot.policy is not None  # snapshots of a run have theirs
+            assert snapshot.policy is not None  # snapshots of a running run have one
             self._last = snapshot.steps, self._evaluate(snapshot.policy)
         return self._last[1]
 
 
 class Saver(Callback):
-    """Write checkpoints and the policy of a run.
+    """Write the checkpoints and the policy of a run.
 
     Args:
-        directory: of the run, locked.
+        directory: the locked directory of the run.
         saving: when the run is saved.
-        durable: makes durable what a checkpoint relies on, before it is written.
-        evaluation: by which the best is found; None: by the mean training return.
-        resumed: the checkpoint that a resumed run began from.
+        sync: flushes the files that a checkpoint depends on.
+        evaluation: ranks checkpoints; None to rank them by the mean training return.
+        resumed: the checkpoint that the run was resumed from.
     """
 
     reads_infos = False
@@ -60,28 +60,28 @@ class Saver(Callback):
         directory: RunDirectory,
         saving: Saving,
         *,
-        durable: Callable[[], None],
+        sync: Callable[[], None],
         evaluation: Evaluation | None = None,
         resumed: Snapshot | None = None,
     ) -> None:
         self._directory = directory
 
-        def figure(snapshot: Snapshot) -> float | None:
+        def score(snapshot: Snapshot) -> float | None:
             return snapshot.mean_return if evaluation is None else evaluation.mean_return(snapshot)
 
-        self._checkpoints = Checkpoints(directory.path, saving, before=durable, figure=figure)
+        self._checkpoints = Checkpoints(directory.path, saving, sync=sync, score=score)
         if resumed is not None:
             self._checkpoints.resume_from(resumed)
 
     def on_iteration(self, run: Run) -> None:
-        """Save the run, if a checkpoint is due."""
+        """Save the run if a checkpoint is due."""
         self._checkpoints.offer(run.snapshot)
 
     def on_end(self, run: Run, error: BaseException | None) -> None:
-        """Save the last whole iteration, and say how to resume after an error.
+        """Save the run after its last complete iteration, and add to an error how to resume.
 
         Raises:
-            OutputError: the run went well, and its policy cannot be written.
+            OutputError: the run succeeded, but its policy cannot be written.
         """
         if error is None and run.complete:
             self._checkpoints.end(run.snapshot)
@@ -90,27 +90,27 @@ class Saver(Callback):
             self._checkpoints.stop(run.snapshot)
             self._write_policy(run.policy)
         elif not isinstance(error, OutputError):
-            explain(error, self._save_after(run, error))
+            add_explanation(error, self._save_after(run, error))
 
     def _save_after(self, run: Run, error: BaseException) -> str:
-        """Save all that is known after an error; return what to say of it."""
+        """Save the run, the traceback and a failed update after an error; return a description of what was saved."""
         path, snapshot = self._directory.path, run.snapshot
         saved = self._checkpoints.stop(snapshot)
-        said = [f"the run after {snapshot.steps} steps is saved in {path}" if saved else "the run could not be saved"]
+        parts = [f"the run after {snapshot.steps} steps is saved in {path}" if saved else "the run could not be saved"]
         try:
             self._directory.write_policy(run.policy)
             write_atomically(path / FAULT_FILE, "".join(traceback.format_exception(error)).encode())
-            said.append(f"the traceback in its {FAULT_FILE}")
+            parts.append(f"the traceback in its {FAULT_FILE}")
         except OSError as problem:
-            said.append(f"writing there failed ({problem.strerror or problem})")
+            parts.append(f"writing there failed ({problem.strerror or problem})")
         bundle = self._write_bundle(error)
         if bundle:
-            said.append(f"the failed update in its {bundle}, to be examined with: ppocore replay {path / bundle}")
+            parts.append(f"the failed update in its {bundle}, to be examined with: ppocore replay {path / bundle}")
         if isinstance(error, NonFiniteError):
-            advice = "resumed with the same settings it would fail again: lower the learning rate and train anew"
+            advice = "resumed with the same settings it would fail again: lower the learning rate and train a new run"
         else:
             advice = f"fix the cause and resume with: ppocore resume {path}"
-        return f"{', '.join(said)}; {advice}"
+        return f"{', '.join(parts)}; {advice}"
 
     def _write_bundle(self, error: BaseException) -> str | None:
         failed = error.failed_update if isinstance(error, NonFiniteError) else None
@@ -135,9 +135,9 @@ class Saver(Callback):
             ) from error
 
 
-def explain(error: BaseException, what: str) -> None:
-    """Say with an error what was saved: in its own sentence where that is ours, else in a note beside it."""
+def add_explanation(error: BaseException, explanation: str) -> None:
+    """Append an explanation to the message of a `RunError`, and add it as a note to any other exception."""
     if isinstance(error, RunError):
-        error.args = (f"{error}; {what}",)
+        error.args = (f"{error}; {explanation}",)
     else:
-        error.add_note(what)
+        error.add_note(explanation)

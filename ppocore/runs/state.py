@@ -1,4 +1,4 @@
-"""Checkpoints: a snapshot of a run as the bytes of a file, and back (docs/run-files.md)."""
+"""Encode a snapshot of a run as a checkpoint, and decode it (docs/run-files.md)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ENVIRONMENTS = "environments."
 
 
 def encode_checkpoint(snapshot: Snapshot) -> bytes:
-    """Return the bytes of a checkpoint; the same for the same run, whatever the backend and the runtime."""
+    """Encode a snapshot as the bytes of a checkpoint, which do not depend on the backend or the runtime."""
     environments = {ENVIRONMENTS + name: array for name, array in snapshot.environments.items()}
     return encode(RUN_FORMAT, {**snapshot.tensors, **environments}, snapshot.description)
 
@@ -24,7 +24,7 @@ def read_checkpoint(path: str | PathLike[str]) -> Snapshot:
     """Read a checkpoint of this version or an older one.
 
     Raises:
-        UsageError: it is none, or damaged, or contradicts itself.
+        UsageError: not a checkpoint, or one that is damaged or inconsistent.
     """
     file = read(path, RUN_FORMAT)
     environments = part(file.tensors, ENVIRONMENTS)
@@ -39,13 +39,13 @@ def read_checkpoint(path: str | PathLike[str]) -> Snapshot:
 
 
 def _current(description: dict[str, Any]) -> dict[str, Any]:
-    """What a file of any version says, in the words of this one."""
+    """Convert the description in a file of any version to the current version."""
     settings, _ = current_settings(description["config"])
     return {**description, "config": PPOConfig.from_dict(settings).to_dict()}
 
 
 def _check(snapshot: Snapshot) -> None:
-    """Hold what decides how much is allocated against the arrays that there are."""
+    """Check the description, and compare the sizes in it with those of the arrays before anything is allocated."""
     description = snapshot.description
     if min(int(snapshot.counters[name]) for name in ("steps", "iterations", "updates", "episodes")) < 0:
         raise ValueError("a counter is negative")
@@ -53,4 +53,4 @@ def _check(snapshot: Snapshot) -> None:
         raise ValueError("env or seed is of the wrong type")
     num_envs, found = snapshot.config().num_envs, len(snapshot.environments["observations"])
     if found != num_envs:
-        raise ValueError(f"it holds {found} environments, its settings {num_envs}")
+        raise ValueError(f"it holds {found} environments, but num_envs is {num_envs}")

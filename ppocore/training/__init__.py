@@ -1,4 +1,4 @@
-"""The algorithm: collect a rollout, estimate advantages, update, report; it knows no files."""
+"""Implement the algorithm: collect a rollout, estimate advantages, update, report. It reads and writes no files."""
 
 from ppocore.training.buffer import RolloutBuffer
 from ppocore.training.callbacks import Callback, Progress, Run, as_callbacks

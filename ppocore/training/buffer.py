@@ -1,4 +1,4 @@
-"""The arrays of a rollout, allocated once."""
+"""Store a rollout in arrays that are allocated once."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ppocore.typing import Array
 
 
 class RolloutBuffer:
-    """Arrays of one rollout, allocated once and filled again each iteration.
+    """Hold the arrays of one rollout, allocated once and overwritten in each iteration.
 
-    It has the arrays of a `Rollout` under the same names, float32 where they are floating-point, and the
+    It has the arrays of a `Rollout` under the same names, with float32 for floating-point arrays, and the
     ``advantages`` and ``returns`` (T, N) that `compute_advantages` fills.
     """
 
@@ -47,17 +47,17 @@ class RolloutBuffer:
 
     @property
     def num_steps(self) -> int:
-        """Rows, T."""
+        """The number of rows, T."""
         return self.rewards.shape[0]
 
     @property
     def num_envs(self) -> int:
-        """Columns, N."""
+        """The number of columns, N."""
         return self.rewards.shape[1]
 
     @property
     def rollout(self) -> Rollout:
-        """The arrays themselves, not copies."""
+        """The arrays as a `Rollout`, not copied."""
         return Rollout(**{name: getattr(self, name) for name in Rollout._fields})
 
     def compute_advantages(
@@ -72,10 +72,10 @@ class RolloutBuffer:
         next_values: Array | None = None,
         log_ratios: Array | None = None,
     ) -> None:
-        """Fill ``advantages`` and ``returns`` by `ppocore.advantages.estimators.estimate` from the arrays above.
+        """Fill ``advantages`` and ``returns`` with `ppocore.advantages.estimators.estimate`.
 
-        ``values`` and ``next_values`` (T, N) take the place of the rollout's where a network that has learned since
-        re-evaluates it; ``log_ratios`` (T, N) then say how far its policy has moved.
+        If the rollout is re-evaluated with updated weights, ``values`` and ``next_values`` (T, N) replace those of the
+        rollout, and ``log_ratios`` (T, N) are those of the updated policy.
         """
         newer = {"values": values, "next_values": next_values}
         rollout = self.rollout._replace(**{name: array for name, array in newer.items() if array is not None})
@@ -95,9 +95,9 @@ class RolloutBuffer:
         before_epoch: Callable[[], None] | None = None,
         dtype: Any = np.float64,
     ) -> Iterator[Minibatch]:
-        """Draw the minibatches of `ppocore.training.rollout.minibatches`, which says what the arguments are.
+        """Draw minibatches; see `ppocore.training.rollout.minibatches` for the arguments.
 
-        ``before_epoch`` is called before each epoch but the first; advantages and returns are read again after it.
+        ``before_epoch`` is called before every epoch except the first, and may change ``advantages`` and ``returns``.
         """
 
         def reestimate() -> AdvantageEstimate:

@@ -1,4 +1,4 @@
-"""Callbacks: look at a run after every iteration, and stop it."""
+"""Observe a run after every iteration, and stop it, with callbacks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ppocore.training.snapshot import Snapshot
 
 
 class Progress(NamedTuple):
-    """How far a run has come."""
+    """Hold the counters of a run."""
 
     steps: int
     total_steps: int
@@ -25,20 +25,20 @@ class Progress(NamedTuple):
 
 
 class Run:
-    """What a callback sees of a run.
+    """Give callbacks access to a run.
 
     Attributes:
-        env: the environment's id, or the name of what made the environments.
+        env: the environment's id, or the name of the callable, vector environment or collector.
         backend: the backend's name.
-        seed: of every random number.
+        seed: the seed of every random number.
         config: the settings.
-        run_dir: where the run is written, or None.
-        start_steps: environment steps that a resumed run had taken before.
-        history: one dict of metrics an iteration.
-        snapshot: the run after the last whole iteration; to be read, not changed.
+        run_dir: the run directory, or None.
+        start_steps: environment steps before the run was resumed.
+        history: one dict of metrics per iteration.
+        snapshot: the run after the last complete iteration; must not be changed.
         infos: the final ``info`` of each episode that ended in the last iteration, as (environment index, dict).
         stop_reason: why a callback stopped the run, or None.
-        result: what the run gave; set when ``on_end`` is called.
+        result: the result of the run; set before ``on_end`` is called.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The last iteration's line of ``metrics.jsonl``; empty before the first."""
+        """The last iteration's line of ``metrics.jsonl``; empty before the first iteration."""
         return self.history[-1] if self.history else {}
 
     @property
     def progress(self) -> Progress:
-        """How far the run has come, after the last whole iteration."""
+        """The counters after the last complete iteration."""
         counters = self.snapshot.counters
         return Progress(
             steps=counters["steps"],
@@ -80,51 +80,51 @@ class Run:
 
     @property
     def policy(self) -> Policy:
-        """The policy of the last whole iteration."""
-        assert self.snapshot.policy is not None  # only one that was read from a file has none
+        """The policy after the last complete iteration."""
+        assert self.snapshot.policy is not None  # only a snapshot read from a file has none
         return self.snapshot.policy
 
     @property
     def complete(self) -> bool:
-        """Whether one more rollout would exceed ``total_steps``."""
+        """Whether another rollout would exceed ``total_steps``."""
         return self.snapshot.steps + self.config.rollout_size > self.config.total_steps
 
     def stop(self, reason: str) -> None:
-        """End the run after this iteration; it is saved and can be resumed.
+        """Stop the run after this iteration; it is saved and can be resumed.
 
         Args:
-            reason: a few words, kept as ``TrainResult.stop_reason``.
+            reason: a short description for ``TrainResult.stop_reason``.
         """
         self.stop_reason = str(reason)
 
 
 class Callback:
-    """Base of what looks at a run; each method does nothing here.
+    """Observe a run; the methods of this base class do nothing.
 
-    Callbacks are called in order.  One may read everything and stop the run; what it raises ends the run, whose last
-    whole iteration is then saved.
+    Callbacks are called in order. A callback may read everything and stop the run. An exception that it raises ends
+    the run, after the last complete iteration has been saved.
     """
 
     reads_infos = True
-    """Whether ``run.infos`` is to be filled for it."""
+    """Whether the callback needs ``run.infos``."""
 
     def on_start(self, run: Run) -> None:
-        """Be called before the first iteration."""
+        """Handle the start of the run, before its first iteration."""
 
     def on_iteration(self, run: Run) -> None:
-        """Be called after every iteration."""
+        """Handle the end of an iteration."""
 
     def on_end(self, run: Run, error: BaseException | None) -> None:
-        """Be called once when the run has ended, whatever ended it.
+        """Handle the end of the run; called once, also after an error.
 
         Args:
-            run: with its ``result``.
-            error: what ended the run early (`KeyboardInterrupt` for Ctrl-C and SIGTERM), or None.
+            run: the run, with its ``result``.
+            error: the exception that ended the run early (`KeyboardInterrupt` for Ctrl-C and SIGTERM), or None.
         """
 
 
 class FunctionCallback(Callback):
-    """Calls a plain function after every iteration."""
+    """Call a function after every iteration."""
 
     def __init__(self, function: Callable[[Run], Any]) -> None:
         self._function = function
@@ -138,10 +138,10 @@ HOOKS = ("on_start", "on_iteration", "on_end")
 
 
 def as_callbacks(given: Iterable[Any]) -> list[Callback]:
-    """Return callbacks for what a user gave: callbacks as they are, plain functions wrapped.
+    """Return a list of callbacks, with functions wrapped in a `FunctionCallback`.
 
     Raises:
-        UsageError: not an iterable, a class in place of an instance, or neither a callback nor a function.
+        UsageError: not an iterable, a class instead of an instance, or neither a callback nor a function.
     """
     if callable(given) or not isinstance(given, Iterable):
         raise UsageError(f"callbacks={given!r} must be a list of callbacks: put it into one, [{_name(given)}]")
@@ -165,9 +165,9 @@ def _as_callback(callback: Any) -> Callback:
 
 
 def end_callbacks(callbacks: Sequence[Callback], run: Run, error: BaseException | None) -> BaseException | None:
-    """Call every callback's ``on_end``; return what ended the run, which may be what the first of them raised.
+    """Call every callback's ``on_end``; return ``error``, or else the first exception that a callback raised.
 
-    A callback that Ctrl-C interrupts is called once more, so that a second Ctrl-C does not lose what it saves.
+    A callback interrupted by Ctrl-C is called a second time, so that a second Ctrl-C does not prevent saving.
     """
     for callback in callbacks:
         for _ in range(2):

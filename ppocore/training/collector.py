@@ -1,4 +1,4 @@
-"""The contract of a collector: what gives a run its rollouts, in this process or elsewhere."""
+"""Define the interface of a collector, which collects the rollouts of a run in this process or elsewhere."""
 
 from __future__ import annotations
 
@@ -17,77 +17,76 @@ from ppocore.typing import Array
 
 
 class CollectorSetup(NamedTuple):
-    """What a run decides of how its rollouts are collected."""
+    """Hold what a run provides to its collector."""
 
     num_steps: int
-    """Rows of each rollout, T."""
+    """Number of rows of each rollout, T."""
     seed: int
-    """The run's; environments that the collector makes derive their seeds from it."""
+    """Seed of the run, from which the seeds of the environments are derived."""
     distribution: Distribution
-    """What actions are drawn from, given the actor's parameters."""
+    """Distribution of the actions, given the actor's parameters."""
     adapter: ActionAdapter
-    """From sampled actions to the environments'."""
+    """Converts sampled actions to those of the environments."""
     rng: np.random.Generator
-    """Draws the noise of the actions. The run saves and restores its state."""
+    """Draws the noise of the actions; the run saves and restores its state."""
     observation_normalizer: ObservationNormalizer | None
-    """Updated with the observations that are acted on, then applied to them. The run saves and restores it."""
+    """Updated with the observations that are acted on, then applied to them; the run saves and restores it."""
     reward_scaler: RewardScaler | None
-    """Applied to every row's rewards. The run saves and restores it."""
+    """Applied to the rewards of every row; the run saves and restores it."""
 
 
 class Collector(Protocol):
-    """Collects the rollouts of one run.
+    """Collect the rollouts of one run.
 
-    A run calls `start` once and before anything else, then `load_state` if it is resumed, then `collect` once an
-    iteration, with `state` after each, and `close` in the end, whatever ended it. Attributes that say what the
-    environments are like are read before `start`.
+    A run calls `start` once, then `load_state` if it is resumed, then `collect` and `state` once per iteration, and
+    finally `close`, also after an error. It reads the attributes that describe the environments before `start`.
 
-    Collecting raises `EnvironmentFault` where an environment failed and `NonFiniteError` where the policy has
-    diverged; the run then saves its last whole iteration.
+    `collect` raises an `EnvironmentFault` if an environment failed, and a `NonFiniteError` if the policy has diverged;
+    the run then saves its last complete iteration.
     """
 
     name: str
-    """Of the environments: an id, or what they are made by. A run is resumed only with the same."""
+    """Environment id, or the name of the callable or vector environment; a run can only be resumed with the same."""
     num_envs: int
-    """N; the setting ``num_envs`` of the run must be the same."""
+    """Number of environments, N, which must equal the setting ``num_envs`` of the run."""
     observation_mapping: ObservationMapping
-    """From an environment's observation to the vector that the network takes."""
+    """Flattens an environment's observation to the vector that the network takes."""
     action_space: Any
-    """Of one environment, as `ppocore.spaces.actions.ActionAdapter` takes it."""
+    """Action space of one environment, as `ppocore.spaces.actions.ActionAdapter` takes it."""
     statistics: EpisodeStatistics
-    """Brought up to date by `collect`. The run saves and restores it."""
+    """Updated by `collect`; the run saves and restores it."""
     keep_final_infos: bool
-    """Whether `collect` fills `final_infos`; a run sets it where something reads them."""
+    """Whether `collect` fills `final_infos`; set by the run if a callback reads them."""
     final_infos: list[tuple[int, dict[str, Any]]]
-    """For each episode that ended in the last rollout, in order: its environment, and the info of its last step."""
+    """Environment index and final info of each episode that ended in the last rollout, in order."""
 
     def start(self, setup: CollectorSetup) -> None:
-        """Begin the first episode of every environment."""
+        """Start the first episode of every environment."""
 
     def collect(self, actor: Actor) -> Rollout:
-        """Collect a rollout with the actor's policy, going on where the last one ended.
+        """Collect a rollout with the actor's policy, starting where the last one ended.
 
-        Its arrays may be overwritten by the next call.
+        The next call may overwrite its arrays.
         """
 
     def state(self) -> dict[str, Array]:
-        """By name, copies of what the next rollout goes on with; among them ``observations`` (N, ...), acted on next.
+        """Return copies of the state that the next rollout starts from, by name.
 
-        What is in the `CollectorSetup` and in `statistics` is not part of it.
+        It includes the next ``observations`` (N, ...), but nothing of the `CollectorSetup` or of `statistics`.
         """
 
     def load_state(self, state: Mapping[str, Array]) -> dict[int, str]:
-        """Go on from what `state` gave.
+        """Restore what `state` returned.
 
         Returns:
-            By the index of each environment that could not be brought back and begins its next episode, why.
+            The reason for each environment that could not be restored and starts its next episode, by index.
 
         Raises:
-            KeyError, ValueError: it is not of these environments.
+            KeyError, ValueError: not the state of such environments.
         """
 
     def close(self) -> None:
-        """Close the environments and end what was started for them; may be called again."""
+        """Close the environments and release their resources; may be called again."""
 
 
 _ATTRIBUTES = tuple(Collector.__annotations__)
@@ -95,10 +94,10 @@ _METHODS = ("start", "collect", "state", "load_state", "close")
 
 
 def check_collector(collector: Any) -> None:
-    """Check that an object has what a run uses of a `Collector`.
+    """Check that an object has the attributes and methods of a `Collector`.
 
     Raises:
-        UsageError: what it lacks.
+        UsageError: one is missing.
     """
     if isinstance(collector, type):
         raise UsageError(f"collector={collector.__name__} is a class: pass an instance of it")

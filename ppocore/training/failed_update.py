@@ -1,4 +1,4 @@
-"""An optimizer step that was not made because its loss or gradient is not finite."""
+"""Record an update that was not applied because its loss or gradient is not finite."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ppocore.typing import Array
 
 @dataclass(frozen=True)
 class FailedUpdate:
-    """The state before the step, the minibatch and the settings: all that it takes to repeat it.
+    """Hold what is needed to replay an update: the state before it, the minibatch and the settings.
 
     ``update`` counts the optimizer steps of the run from 1; ``backend`` and ``precision`` are those of the run.
     """
@@ -37,11 +37,11 @@ class FailedUpdate:
         objective: Objective,
         step: OptimizerStep,
     ) -> FailedUpdate | None:
-        """Keep the step that a backend has just refused; None for a user's own network, which NumPy cannot run."""
-        if backend.own_network is not None:
+        """Record the update that a backend has just refused; return None for the user's own network."""
+        if backend.own_network is not None:  # NumPy cannot run it
             return None
         state = backend.state()
-        # The minibatch is a view that the next epoch would overwrite.
+        # Copies, because the next epoch overwrites the minibatch.
         kept = Minibatch(**{name: array.copy() for name, array in batch._asdict().items() if array is not None})
         return cls(
             spec,

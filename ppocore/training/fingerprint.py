@@ -1,4 +1,4 @@
-"""The fingerprint of a run: one line that is equal when two runs are, and one for each tensor to say where not."""
+"""Compute the fingerprint of a run, which is equal for equal runs, and a digest of each tensor."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 
 class Digests(NamedTuple):
-    """What is recorded of a state at each iteration.
+    """Hold the digests of a state.
 
-    ``fingerprint`` is that of the whole; ``tensors`` holds, in the order of the state, the first 12 hexadecimal
-    digits of the SHA-256 over what each tensor contributes to it.
+    ``fingerprint`` is that of the entire state. ``tensors`` has, in the order of the state, the first 12 hexadecimal
+    digits of the SHA-256 over each tensor's part of the hashed bytes.
     """
 
     fingerprint: str
@@ -23,21 +23,21 @@ class Digests(NamedTuple):
 
 
 def fingerprint(state: Mapping[str, NDArray[Any]], counters: Mapping[str, int]) -> str:
-    """SHA-256, in hexadecimal, over a backend's state and a run's counters.
+    """Return the SHA-256, in hexadecimal, over a backend's state and a run's counters.
 
-    Each tensor enters as its name, dtype, shape and little-endian bytes, in the order of the names; then each
-    counter as its name and value.  So it depends on the numbers and on nothing else: not on the backend that
-    made them, the order in which it lists them, or the machine's byte order.
+    The hashed bytes are the name, dtype, shape and little-endian bytes of each tensor, in the order of the names,
+    followed by the name and value of each counter. The result depends only on these: not on the backend, on the order
+    in which it lists its tensors, or on the machine's byte order.
 
     Args:
         state: `ppocore.backend.Backend.state`: weights, Adam's moments and its step count.
-        counters: whole numbers such as ``steps`` and ``iterations``.
+        counters: integers such as ``steps`` and ``iterations``.
     """
     return digests(state, counters).fingerprint
 
 
 def digests(state: Mapping[str, NDArray[Any]], counters: Mapping[str, int]) -> Digests:
-    """The fingerprint, and a digest of each tensor, in one pass over the state; arguments as above."""
+    """Return the fingerprint and a digest of each tensor, in one pass; see `fingerprint` for the arguments."""
     whole = hashlib.sha256()
     tensors = dict.fromkeys(state, "")
     for name in sorted(state):
@@ -54,6 +54,6 @@ def digests(state: Mapping[str, NDArray[Any]], counters: Mapping[str, int]) -> D
     return Digests(whole.hexdigest(), tensors)
 
 
-@lru_cache(maxsize=1024)  # the same few at every iteration, and half the time that a small tensor takes
+@lru_cache(maxsize=1024)  # the same in every iteration, and half of the time for a small tensor
 def _heading(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     return f"{name} {dtype.name} {shape}\n".encode()

@@ -1,4 +1,4 @@
-"""Learning from one rollout: estimate advantages, update in epochs, adapt what adapts."""
+"""Learn from a rollout: estimate advantages, update in epochs, and adapt the settings that are adaptive."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from ppocore.typing import Array
 
 
 class Learned(NamedTuple):
-    """One iteration's learning: with what settings, and what came of it."""
+    """Hold the settings and the results of one iteration."""
 
     objective: Objective
     step: OptimizerStep
     stats: list[UpdateStats]
-    """The debug variables of every optimizer step that was made."""
+    """Debug variables of every optimizer step."""
     divergence: float | None
-    """Mean KL(policy before || policy after) over the rollout; None where nothing adapts to it."""
+    """Mean KL(policy before || policy after) over the rollout; None if no setting adapts to it."""
     explained_variance: float
-    """Of the returns by the rollout's values; not finite where the returns do not vary."""
+    """Explained variance of the returns by the rollout's values; not finite if the returns are constant."""
     weights: dict[str, Array]
-    """The backend's, by name."""
+    """Weights of the backend, by name."""
 
 
 class Learner:
-    """The backend's side of an iteration, and the settings that change from one to the next.
+    """Update the backend in each iteration, and track the settings that change between iterations.
 
     Args:
-        backend: what learns.
-        actor: acts with the backend's weights; it is given them after every iteration, and to re-evaluate a rollout.
+        backend: the backend to update.
+        actor: acts with the backend's weights, which are loaded after every iteration and to re-evaluate a rollout.
         config: the settings.
         rng: draws the minibatches.
-        spec: of the network.
+        spec: the network.
 
     Raises:
-        UsageError: settings that tell actor and critic apart, with a network of the user's own.
+        UsageError: settings that treat actor and critic differently, for the user's own network.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Learner:
         spec: NetworkSpec,
     ) -> None:
         if backend.own_network is not None:
-            _refuse_parts(config)
+            _check_own_network_settings(config)
         self._backend, self._actor = backend, actor
         self._config, self._rng, self._spec = config, rng, spec
         self._distribution = spec.distribution()
@@ -72,7 +72,7 @@ class Learner:
         self._rate = AdaptiveRate(config.adaptive_lr_kl)
 
     def objective(self, remaining: float, iteration: int) -> Objective:
-        """The loss of an iteration, counted from 0, with ``remaining`` of the run left."""
+        """Return the loss of an iteration, counted from 0, with the fraction ``remaining`` of the run left."""
         config = self._config
         return Objective(
             clip_range=self._clip_range(remaining),
@@ -86,21 +86,21 @@ class Learner:
         )
 
     def step(self, remaining: float) -> OptimizerStep:
-        """How the optimizer steps, with ``remaining`` of the run left."""
+        """Return the settings of an optimizer step, with the fraction ``remaining`` of the run left."""
         config, factor = self._config, self._rate.value
-        apart = config.critic_learning_rate is not None
+        has_critic_rate = config.critic_learning_rate is not None
         return OptimizerStep(
             self._learning_rate(remaining) * factor,
             config.max_grad_norm,
-            self._critic_learning_rate(remaining) * factor if apart else None,
+            self._critic_learning_rate(remaining) * factor if has_critic_rate else None,
             config.separate_optimizers,
         )
 
     def learn(self, rollout: Rollout, remaining: float, iteration: int) -> Learned:
-        """Learn from a rollout, with ``remaining`` of the run left in an iteration counted from 0.
+        """Learn from a rollout, with the fraction ``remaining`` of the run left in an iteration counted from 0.
 
         Raises:
-            RunError: the arrays of the rollout do not fit together.
+            RunError: the arrays of the rollout have inconsistent shapes.
             NonFiniteError: an update was not finite; it was not applied.
         """
         config = self._config
@@ -118,22 +118,22 @@ class Learner:
         return Learned(objective, step, stats, moved, explained, weights)
 
     def state(self) -> dict[str, Any]:
-        """Return what has been adapted to the divergences so far, and the RNG state of the minibatches."""
+        """Return the adapted settings and the RNG state of the minibatches."""
         return {"kl_coef": self._penalty.value, "rate": self._rate.value, "minibatches": rng_state(self._rng)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` gave.
+        """Restore what `state` returned.
 
         Raises:
-            KeyError, TypeError, ValueError: it is something else.
+            KeyError, TypeError, ValueError: not such a state.
         """
         self._penalty.value, self._rate.value = float(state["kl_coef"]), float(state["rate"])
         set_rng_state(self._rng, state["minibatches"])
 
     def _update(self, rollout: Rollout, objective: Objective, step: OptimizerStep) -> tuple[list[UpdateStats], Array]:
-        """Make the updates of every epoch; their debug variables, and the returns that were learned from last."""
+        """Run the updates of all epochs; return their debug variables and the returns of the last epoch."""
         config = self._config
-        made: list[UpdateStats] = []
+        all_stats: list[UpdateStats] = []
         estimates = self._estimate(rollout)
 
         def reestimate() -> AdvantageEstimate:
@@ -158,15 +158,15 @@ class Learner:
             except NonFiniteError as error:
                 error.failed_update = FailedUpdate.of(self._backend, self._spec, config, batch, objective, step)
                 raise
-            made.append(stats)
-            # Rounded, so that backends that differ in the last bits decide alike.
+            all_stats.append(stats)
+            # Rounded, so that backends that differ in the last bits make the same decision.
             if config.target_kl is not None and float(np.float32(stats.approx_kl)) > config.target_kl:
                 if not config.separate_optimizers:
                     break
                 step = OptimizerStep(
-                    step.learning_rate, step.max_grad_norm, step.critic_learning_rate, separate=True, hold_actor=True
+                    step.learning_rate, step.max_grad_norm, step.critic_learning_rate, separate=True, freeze_actor=True
                 )
-        return made, estimates.returns
+        return all_stats, estimates.returns
 
     def _estimate(self, rollout: Rollout, ratios: Array | None = None) -> AdvantageEstimate:
         config = self._config
@@ -181,7 +181,7 @@ class Learner:
         )
 
     def _reestimate(self, rollout: Rollout) -> AdvantageEstimate:
-        """Estimate again, with the network as it is now."""
+        """Re-estimate the advantages with the current weights."""
         config, ratios = self._config, None
         self._actor.load(self._backend.weights())
         values, next_values = evaluate(rollout, self._actor)
@@ -190,12 +190,12 @@ class Learner:
         return self._estimate(rollout._replace(values=values, next_values=next_values), ratios)
 
 
-def _refuse_parts(config: PPOConfig) -> None:
-    """A network of the user's own is one whole: which of its weights are the critic's is not known."""
+def _check_own_network_settings(config: PPOConfig) -> None:
+    """Refuse settings of single parts of the built-in network, which are not known for the user's own."""
     default = PPOConfig()
     for name in ("critic_learning_rate", "separate_optimizers", "critic_l2_coef", "learn_log_std"):
         if getattr(config, name) != getattr(default, name):
             raise UsageError(
-                f"{name}={getattr(config, name)} tells the parts of the built-in network apart and cannot be used with "
-                "a network of your own: leave it out"
+                f"{name}={getattr(config, name)} applies to a part of the built-in network and cannot be used with a "
+                "network of your own: leave it out"
             )

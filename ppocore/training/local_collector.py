@@ -1,4 +1,4 @@
-"""Collecting rollouts in this process: act, step, store; then evaluate the whole rollout at once."""
+"""Collect rollouts in this process: act, step and store, then evaluate the entire rollout at once."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:  # environments need Gymnasium
 
 
 class LocalCollector:
-    """The `ppocore.training.Collector` of environments in this process, or in worker processes of it.
+    """Implement `ppocore.training.Collector` for environments in this process or its worker processes.
 
-    The policy runs at every step on N observations; values are not needed until the end, so one pass over the
-    whole rollout gives them all. The random numbers of a rollout are drawn at once.
+    The policy runs at every step on N observations. Values are not needed until the end, so they are computed in one
+    pass over the rollout. The random numbers of a rollout are drawn at once.
 
     Args:
-        environments: what `ppocore.envs.make_environments` gives; closed with the collector.
+        environments: as returned by `ppocore.envs.make_environments`; closed with the collector.
     """
 
     _setup: CollectorSetup
@@ -54,7 +54,7 @@ class LocalCollector:
             distribution.action_dtype,
             distribution.parameter_size,
         )
-        # Log-probabilities are those of the parameters before they are rounded to what the buffer holds.
+        # Unrounded, because log-probabilities are computed before the buffer rounds the parameters to float32.
         self._parameters = np.zeros((setup.num_steps, self.num_envs, distribution.parameter_size))
         self._observations = self.environments.reset()
 
@@ -62,7 +62,7 @@ class LocalCollector:
         """See `ppocore.training.Collector.collect`.
 
         Raises:
-            EnvironmentFault: an environment failed or gave something that is not finite.
+            EnvironmentFault: an environment failed, or returned a value that is not finite.
             NonFiniteError: the policy has diverged.
         """
         buffer, environments, distribution = self._buffer, self.environments, self._setup.distribution
@@ -116,7 +116,7 @@ class LocalCollector:
         observations = state["observations"]
         if observations.shape != np.shape(self._observations):
             expected = np.shape(self._observations)
-            raise ValueError(f"it has observations of shape {observations.shape}, the environments {expected}")
+            raise ValueError(f"it has observations of shape {observations.shape}, expected {expected}")
         self._observations, lost = self.environments.restore(state, observations)
         return lost
 
@@ -125,7 +125,7 @@ class LocalCollector:
         self.environments.close()
 
     def _observe(self, observations: Array, out: Array) -> None:
-        """What the policy sees of ``observations``: normalized with statistics that now include them."""
+        """Write observations to ``out``, normalized with statistics that include them."""
         normalizer = self._setup.observation_normalizer
         flat = observations.reshape(out.shape)
         if normalizer is None:
@@ -135,7 +135,7 @@ class LocalCollector:
             out[...] = normalizer.normalize(flat)
 
     def _prepare(self, observations: Array) -> Array:
-        """The same for observations that are only evaluated: the statistics stay as they are."""
+        """Return normalized observations that are only evaluated, which do not update the statistics."""
         normalizer = self._setup.observation_normalizer
         flat = observations.reshape(len(observations), -1)
         if normalizer is not None:
@@ -143,7 +143,7 @@ class LocalCollector:
         return flat.astype(np.float32)
 
     def _keep_masks(self, t: int, masks: Array) -> Array:
-        """The masks of row ``t``, kept; rows before the first that any environment gave allowed everything."""
+        """Store the masks of row ``t``; earlier rows without a mask allow everything."""
         buffer = self._buffer
         if buffer.masks is None:
             buffer.masks = np.ones((buffer.num_steps, *masks.shape), np.bool_)
@@ -152,7 +152,7 @@ class LocalCollector:
         return row
 
     def _evaluated(self, actor: Actor, finals: list[tuple[int, Array, Array]]) -> Rollout:
-        """The whole rollout, with log-probabilities, values, and the value of each step's true successor."""
+        """Return the rollout with its log-probabilities, values, and the values of each step's true successor."""
         buffer = self._buffer
         buffer.last_observations[...] = self._prepare(self._observations)
         empty = buffer.final_observations[:0], buffer.final_index[:0]

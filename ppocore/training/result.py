@@ -1,4 +1,4 @@
-"""What a run gave."""
+"""Define the result of a run."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ppocore.policy import Policy
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run gave.
+    """Hold the result of a run.
 
     Attributes:
-        policy: the trained policy; acts with NumPy alone.
-        fingerprint: SHA-256 over weights, moments and counters: equal for equal runs, on every backend.
-        history: one dict of metrics an iteration, as in ``metrics.jsonl``.
-        run_dir: where the run was written, or None.
-        interrupted: whether Ctrl-C ended it early.
-        stop_reason: why a callback ended it early, or None.
+        policy: the trained policy, which acts with only NumPy.
+        fingerprint: the SHA-256 over weights, moments and counters, which is equal for equal runs on every backend.
+        history: one dict of metrics per iteration, as in ``metrics.jsonl``.
+        run_dir: the run directory, or None.
+        interrupted: whether Ctrl-C or SIGTERM ended the run early.
+        stop_reason: why a callback ended the run early, or None.
     """
 
     policy: Policy
@@ -38,7 +38,7 @@ class TrainResult:
     stop_reason: str | None = None
 
     def summary(self) -> dict[str, Any]:
-        """The run in one JSON object, as ``ppocore train --json`` prints it."""
+        """Summarize the run in one JSON object, as ``ppocore train --json`` prints it."""
         return {
             "env": self.env,
             "backend": self.backend,

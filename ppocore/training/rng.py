@@ -1,4 +1,4 @@
-"""The state of a random number generator, as JSON can hold it."""
+"""Save and restore the state of a random number generator."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 
 
 def rng_state(rng: np.random.Generator) -> dict[str, Any]:
-    """Return the state of a generator, as JSON can hold it."""
+    """Return the state of a generator as a JSON object."""
     return dict(rng.bit_generator.state)
 
 
 def set_rng_state(rng: np.random.Generator, state: Mapping[str, Any]) -> None:
-    """Set the state of a generator, as `rng_state` gave it.
+    """Restore what `rng_state` returned.
 
     Raises:
-        ValueError: it is the state of another kind of generator, or none.
+        ValueError: not the state of this kind of generator.
     """
     try:
         rng.bit_generator.state = state
     except (KeyError, TypeError, OverflowError) as error:
-        raise ValueError(f"it has no state of a random number generator: {error!r}") from error
+        raise ValueError(f"it has no valid RNG state: {error!r}") from error

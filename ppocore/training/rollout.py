@@ -1,4 +1,4 @@
-"""One rollout as data, and what is computed from it: values, log-ratios, divergences and minibatches."""
+"""Define a rollout, and compute its values, log-ratios, divergences and minibatches."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ from ppocore.typing import Array
 
 
 class Actor(Protocol):
-    """What collecting and re-evaluating need of a network."""
+    """Define the network that collecting and re-evaluating a rollout needs."""
 
     def policy(self, observations: Array) -> Array:
-        """Distribution parameters (B, P); may be overwritten by the next call."""
+        """Compute distribution parameters (B, P); the next call may overwrite them."""
 
     def values(self, observations: Array) -> Array:
-        """Values (B,), float32."""
+        """Compute values (B,), float32."""
 
 
 class Rollout(NamedTuple):
-    """T steps of N environments, time-major.
+    """Hold T steps of N environments, time-major.
 
-    Floating-point arrays are float32, which is what makes runs exact (see docs/exact-runs.md), but observations may
-    have any dtype and shape.
+    Floating-point arrays are float32, which makes runs exact (see docs/exact-runs.md), but observations may have any
+    dtype and shape.
 
     ========================  =====================  =================================================================
     ``observations``          (T, N, *O)             as the policy saw them
-    ``actions``               (T, N, *A)             as sampled, not as clipped for the environment
-    ``rewards``               (T, N)                 as learned from
+    ``actions``               (T, N, *A)             as sampled, before they are clipped for the environment
+    ``rewards``               (T, N)                 after scaling
     ``terminated``            (T, N) bool            the step reached a terminal state
     ``truncated``             (T, N) bool            the episode was cut off after the step
-    ``valid``                 (T, N) bool            False where the step only reset its environment
+    ``valid``                 (T, N) bool            False if the step only reset its environment
     ``parameters``            (T, N, P)              of the distribution that acted, before masks
-    ``log_probs``             (T, N)                 of the actions when taken
+    ``log_probs``             (T, N)                 of the actions under the policy that acted
     ``values``                (T, N)                 of the observations, by the network that acted
     ``next_values``           (T, N)                 of each step's true successor, by the network that acted
-    ``last_observations``     (N, *O)                what follows the last row
+    ``last_observations``     (N, *O)                that follow the last row
     ``final_observations``    (K, *O)                true successors that are not the next row's observation, because
                                                      an episode ended and its environment was reset
-    ``final_index``           (K, 2) integers        row and environment of the step that led to each of them
-    ``masks``                 (T, N, M) bool         which actions were allowed; None where all always were
+    ``final_index``           (K, 2) integers        row and environment of the step before each of them
+    ``masks``                 (T, N, M) bool         the allowed actions; None if all actions were always allowed
     ========================  =====================  =================================================================
     """
 
@@ -69,15 +69,15 @@ class Rollout(NamedTuple):
 
     @property
     def num_valid(self) -> int:
-        """How many of the T * N steps are valid."""
+        """The number of valid steps, at most T * N."""
         return int(np.count_nonzero(self.valid))
 
 
 def check_rollout(rollout: Rollout, num_steps: int, num_envs: int) -> None:
-    """Check that the arrays of a rollout have shapes that fit together, and that a step of it is valid.
+    """Check that the arrays of a rollout have consistent shapes, and that it has a valid step.
 
     Raises:
-        RunError: the first array that does not fit.
+        RunError: an array of another shape, or no valid step.
     """
     observation, count = rollout.observations.shape[2:], len(rollout.final_observations)
     others = {
@@ -91,13 +91,13 @@ def check_rollout(rollout: Rollout, num_steps: int, num_envs: int) -> None:
         expected = others.get(name, (num_steps, num_envs))
         found = array.shape if name in others else array.shape[:2]
         if found != expected:
-            raise RunError(f"the collector gave {name} of shape {array.shape}, expected {expected}")
+            raise RunError(f"the collector returned {name} of shape {array.shape}, expected {expected}")
     if not rollout.valid.any():  # the run would never end
-        raise RunError("the collector gave a rollout without a valid step")
+        raise RunError("the collector returned a rollout without a valid step")
 
 
 def evaluate(rollout: Rollout, actor: Actor) -> tuple[Array, Array]:
-    """Evaluate the rollout's observations and each step's true successor: values and next values, (T, N) each."""
+    """Compute the values of the rollout's observations and of each step's true successor, (T, N) each."""
     steps, envs = rollout.rewards.shape
     parts = [_rows(rollout.observations), rollout.last_observations, rollout.final_observations]
     found = actor.values(np.concatenate(parts))
@@ -115,7 +115,7 @@ def log_probs(rollout: Rollout, parameters: Array, distribution: Distribution) -
 
 
 def log_ratios(rollout: Rollout, actor: Actor, distribution: Distribution) -> Array:
-    """Compute by how much the log-probabilities of the rollout's actions have changed since, (T, N), float32."""
+    """Compute the change of the log-probabilities of the rollout's actions, (T, N), float32."""
     new = log_probs(rollout, _parameters(rollout, actor), distribution)
     return new.astype(np.float32) - rollout.log_probs
 
@@ -141,23 +141,22 @@ def minibatches(
     reestimate: Callable[[], AdvantageEstimate] | None = None,
     dtype: Any = np.float64,
 ) -> Iterator[Minibatch]:
-    """Draw shuffled minibatches of the valid steps; each step once an epoch (37 details, core 6).
+    """Draw shuffled minibatches of the valid steps, each step once per epoch (37 details, core 6).
 
-    An epoch is cut into as few minibatches of at most ``size`` samples as it takes, as equal as can be, so
-    that none is a remainder of a few samples. Each is a view that the next epoch overwrites.
-    Normalized advantages are those of the minibatch (core 7) or of the rollout, rounded to float32.
+    An epoch is split into the smallest number of minibatches with at most ``size`` samples, of nearly equal size, so
+    that no minibatch is a small remainder. Each minibatch is a view that the next epoch overwrites.
 
     Args:
-        rollout: nothing of it is written to.
+        rollout: the rollout, which is not changed.
         estimates: its advantages and returns, (T, N) each.
-        size: most samples in one minibatch.
-        rng: draws one permutation an epoch.
+        size: maximum number of samples in one minibatch.
+        rng: draws one permutation per epoch.
         epochs: passes over the rollout.
-        normalize_advantages: whether advantages are normalized.
-        advantage_scope: over what: each ``minibatch``, or the ``rollout``.
+        normalize_advantages: whether to normalize advantages and round them to float32 (core 7).
+        advantage_scope: where to normalize them: in each ``minibatch``, or over the ``rollout``.
         with_parameters: whether minibatches have ``old_parameters``.
-        reestimate: gives the advantages and returns of each epoch but the first, at its beginning.
-        dtype: of the floating-point arrays handed out.
+        reestimate: returns new advantages and returns at the start of every epoch except the first.
+        dtype: dtype of the floating-point arrays.
     """
     rows = np.flatnonzero(rollout.valid)
     count = len(rows)
@@ -199,28 +198,28 @@ def minibatches(
 
 
 def _masked(rollout: Rollout, parameters: Array, distribution: Distribution) -> Array:
-    """Parameters (T * N, P) with the rollout's masks applied."""
+    """Apply the rollout's masks to parameters (T * N, P)."""
     return parameters if rollout.masks is None else distribution.apply_masks(parameters, _rows(rollout.masks))
 
 
 def _parameters(rollout: Rollout, actor: Actor) -> Array:
-    """What ``actor``'s policy makes of the rollout's observations, (T * N, P)."""
+    """Compute the parameters (T * N, P) of the rollout's observations."""
     return in_chunks(actor.policy, _rows(rollout.observations))
 
 
 def _rows(array: Array) -> Array:
-    """``array`` (T, N, ...) as (T * N, ...)."""
+    """Reshape ``array`` (T, N, ...) to (T * N, ...)."""
     return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
 
 
 def _normalized(advantages: Array) -> Array:
-    """Normalized and rounded to float32, in the dtype that they come in."""
+    """Normalize advantages and round them to float32, without a change of dtype."""
     normalized: Array = normalize(advantages).astype(np.float32).astype(advantages.dtype)
     return normalized
 
 
 def _flat(array: Array, rows: Array, dtype: Any) -> Array:
-    """Copy of ``array`` (T, N, ...) as (rows, ...), the chosen rows only, floating-point numbers as ``dtype``."""
+    """Copy the chosen rows of ``array`` (T, N, ...) to (rows, ...), and convert floating-point numbers to ``dtype``."""
     flat = _rows(array)
     flat = flat if len(rows) == len(flat) else flat[rows]
     return flat.astype(dtype if array.dtype.kind == "f" else array.dtype)

@@ -1,4 +1,4 @@
-"""How a run is computed, which never decides its result and may change whenever it is resumed."""
+"""Define how a run is computed, which does not affect its result and may change when it is resumed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ VECTORIZATIONS = ("sync", "async", "vector")
 
 @dataclass(frozen=True)
 class Runtime:
-    """How a run is computed: it is the same run with any, so none of this is in a checkpoint.
+    """Configure how a run is computed, which does not affect its result and is not part of a checkpoint.
 
-    The one exception is ``vectorization="vector"``: an environment's own vector form draws its own random numbers, so
-    such a run is another one, and cannot be resumed with ``sync`` or ``async`` (nor the other way round).
+    The exception is ``vectorization="vector"``: an environment's own vector implementation draws its own random
+    numbers, so the result differs, and a run cannot be resumed with ``sync`` or ``async``, nor vice versa.
 
     Raises:
         UsageError: (a `ValueError`) a value outside its range, naming the field and the range.
@@ -27,15 +27,15 @@ class Runtime:
     """
 
     backend: str | BackendFactory = setting("numpy", "what computes the updates", "docs/exact-runs.md")
-    device: str = setting("cpu", "where the backend computes: cpu, or cuda where there is one", "docs/performance.md")
+    device: str = setting("cpu", "device of the backend: cpu or cuda", "docs/performance.md")
     vectorization: str = setting(
         "sync",
-        "sync: one process; async: a process per environment; vector: the environment's own vector form",
+        "sync: one process; async: a process per environment; vector: the environment's own vector implementation",
         "Gymnasium's make_vec",
     )
     env_timeout: float | None = setting(
         None,
-        "seconds that a step or a reset of the environments may take before the run ends (none: any)",
+        "time limit in seconds for a step or a reset of the environments (none: no limit)",
         "docs/resuming.md",
     )
     threads: int = setting(
@@ -67,7 +67,7 @@ class Runtime:
         backend: str | BackendFactory | None,
         device: str | None,
     ) -> Runtime:
-        """Return ``runtime``, or this one with the fields that a mapping names changed; then backend and device.
+        """Return ``runtime``, or this one updated with a mapping, and then with ``backend`` and ``device`` if given.
 
         Raises:
             UsageError: an unknown field, a value that does not pass the checks, or neither a runtime nor a mapping.

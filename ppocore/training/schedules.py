@@ -1,4 +1,4 @@
-"""Settings that change over a run, as functions of how much of it is left."""
+"""Change settings over a run: annealed with its progress, or adapted to the KL divergence."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from typing import Protocol
 
 
 class Schedule(Protocol):
-    """The value of a setting when ``remaining`` of the run (1 at its start, 0 at its end) is left."""
+    """Map the remaining fraction of a run, 1 at its start and 0 at its end, to the value of a setting."""
 
     def __call__(self, remaining: float) -> float:
-        """The value."""
+        """Return the value."""
 
 
 def constant(value: float) -> Schedule:
-    """``value`` throughout."""
+    """Return a schedule that is always ``value``."""
     return lambda remaining: value
 
 
 def linear(value: float) -> Schedule:
-    """From ``value`` down to 0, linearly (37 details, core 4)."""
+    """Return a schedule that decreases linearly from ``value`` to 0 (37 details, core 4)."""
     return lambda remaining: value * remaining
 
 
 def annealed(value: float, anneal: bool) -> Schedule:
-    """`linear` where a switch is on, else `constant`."""
+    """Return a `linear` schedule if ``anneal``, else a `constant` one."""
     return linear(value) if anneal else constant(value)
 
 
 class AdaptivePenalty:
-    """A KL penalty's coefficient that follows what it brings about (arXiv:1707.06347, section 4).
+    """Adapt the coefficient of a KL penalty to the divergence of each iteration (arXiv:1707.06347, section 4).
 
-    After each iteration, of divergence d: halved where ``d < target / 1.5``, doubled where ``d > 1.5 target``, between
-    1e-9 and 1e9; as it is where there is no target.
+    It is halved if the divergence is less than ``target / 1.5`` and doubled if it is more than ``1.5 * target``, within
+    1e-9 and 1e9. Without a target it is constant.
     """
 
     def __init__(self, value: float, target: float | None) -> None:
@@ -49,10 +49,10 @@ class AdaptivePenalty:
 
 
 class AdaptiveRate:
-    """A factor of the learning rate that keeps the divergence of an iteration near a target.
+    """Adapt a factor of the learning rate to keep the divergence of each iteration near a target.
 
-    Divided by 1.5 where it was more than twice the target and multiplied by it where less than half, as in RSL-RL,
-    within a hundredth and a hundred times of where it began; 1 where there is no target.
+    As in RSL-RL, it is divided by 1.5 if the divergence is more than twice the target and multiplied by 1.5 if it is
+    less than half, within 0.01 and 100. Without a target it is 1.
     """
 
     def __init__(self, target: float | None) -> None:

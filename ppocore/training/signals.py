@@ -1,4 +1,4 @@
-"""SIGTERM as Ctrl-C: what is asked to stop saves what it has and ends."""
+"""Handle SIGTERM like Ctrl-C, so that a run that is terminated is saved."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM arrived."""
+    """Report that SIGTERM was received."""
 
 
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """While entered, in the main thread, SIGTERM raises `Terminated`; unless the program has its own handler."""
+    """Raise `Terminated` on SIGTERM, in the main thread and unless the program has its own handler."""
     ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     if ours:
         signal.signal(signal.SIGTERM, _terminate)

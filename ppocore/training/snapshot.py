@@ -1,4 +1,4 @@
-"""A run between two iterations, as copies: what a checkpoint holds and what a run ends with."""
+"""Define a snapshot of a run between two iterations, which a checkpoint stores."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ _PREFIXES = (NORMALIZER, SCALER, STATISTICS)
 
 @dataclass
 class Snapshot:
-    """A run after a whole iteration, in copies, so that an interrupt never leaves half an iteration in it.
+    """Hold copies of the state of a run after a complete iteration, which an interrupt cannot leave half updated.
 
     Attributes:
         tensors: arrays by name:
 
             ==============================  ==================================================================
             ``<weight>``, ``adam.*``        the backend's state (`ppocore.backend.Backend.state`)
-            ``observation_normalizer.*``    of the `ObservationNormalizer`, if there is one
-            ``reward_scaler.*``             of the `RewardScaler`, if there is one
-            ``statistics.*``                returns and lengths of unfinished episodes and of the last hundred
+            ``observation_normalizer.*``    state of the `ObservationNormalizer`, if there is one
+            ``reward_scaler.*``             state of the `RewardScaler`, if there is one
+            ``statistics.*``                returns and lengths of current episodes and of the last 100
             ==============================  ==================================================================
-        environments: the observations to act on next, and the seeds and actions that led to them.
-        description: what JSON can hold: counters, settings, spaces, RNG states.
-        policy: that acts with these weights; None where the snapshot was read from a file.
-        mean_return: of the last 100 training episodes; None before the first has ended, or read from a file.
+        environments: the next observations, and the seeds and actions to replay the current episodes.
+        description: counters, settings, spaces and RNG states as a JSON object.
+        policy: the policy with these weights; None if the snapshot was read from a file.
+        mean_return: mean return of the last 100 training episodes; None before the first has ended, or if the
+            snapshot was read from a file.
     """
 
     tensors: dict[str, Array]
@@ -40,26 +41,26 @@ class Snapshot:
 
     @property
     def counters(self) -> dict[str, int]:
-        """``steps``, ``iterations``, ``updates`` and ``episodes`` so far."""
+        """The number of ``steps``, ``iterations``, ``updates`` and ``episodes`` so far."""
         counters: dict[str, int] = self.description["counters"]
         return counters
 
     @property
     def iterations(self) -> int:
-        """How many have been completed."""
+        """The number of completed iterations."""
         return int(self.counters["iterations"])
 
     @property
     def steps(self) -> int:
-        """Environment steps taken."""
+        """The number of environment steps."""
         return int(self.counters["steps"])
 
     def part(self, prefix: str) -> dict[str, Array]:
-        """Return the tensors of one prefix, by the rest of their names."""
+        """Return the tensors with a prefix, which is removed from their names."""
         return {name.removeprefix(prefix): a for name, a in self.tensors.items() if name.startswith(prefix)}
 
     def backend_state(self) -> dict[str, Array]:
-        """Return the backend's state: the tensors without a prefix of the run's own."""
+        """Return the backend's state."""
         return {name: array for name, array in self.tensors.items() if not name.startswith(_PREFIXES)}
 
     def config(self) -> PPOConfig:

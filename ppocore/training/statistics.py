@@ -1,4 +1,4 @@
-"""Returns and lengths of episodes."""
+"""Track the returns and lengths of episodes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ppocore.typing import Array
 
 
 class EpisodeStatistics:
-    """Returns and lengths of the episodes that ended: of the last 100, and of those in the last rollout."""
+    """Track the returns and lengths of episodes: the last 100, and those that ended in the last rollout."""
 
     def __init__(self, num_envs: int) -> None:
         self.episodes = 0
@@ -22,11 +22,11 @@ class EpisodeStatistics:
         self._lengths = np.zeros(num_envs, np.int64)
 
     def begin_rollout(self) -> None:
-        """Forget the previous rollout's own list."""
+        """Clear the returns of the previous rollout."""
         self.rollout_returns = []
 
     def add(self, rewards: Array, valid: Array, ended: Array, any_ended: bool) -> None:
-        """Count one step of all environments; rewards are the environment's own, 0 where not valid."""
+        """Add one step of all environments; ``rewards`` are unscaled, and 0 for invalid rows."""
         self._returns += rewards
         self._lengths += valid
         if any_ended:
@@ -39,7 +39,7 @@ class EpisodeStatistics:
             self._lengths[ended] = 0
 
     def state(self) -> dict[str, Array]:
-        """Return copies of what the next rollout goes on with."""
+        """Return copies of the statistics of current episodes and of the last 100."""
         return {
             "returns": self._returns.copy(),
             "lengths": self._lengths.copy(),
@@ -48,10 +48,10 @@ class EpisodeStatistics:
         }
 
     def load_state(self, state: Mapping[str, Array], episodes: int) -> None:
-        """Go on from what `state` gave, with ``episodes`` episodes counted.
+        """Restore what `state` returned, and the number of ``episodes``.
 
         Raises:
-            ValueError: it is of another number of environments.
+            ValueError: another number of environments.
         """
         if state["returns"].shape != self._returns.shape or state["lengths"].shape != self._lengths.shape:
             raise ValueError(f"statistics of {state['returns'].shape} environments, expected {self._returns.shape}")
@@ -61,15 +61,15 @@ class EpisodeStatistics:
         self.episodes = episodes
 
     def forget(self, index: int) -> None:
-        """Forget the current episode of an environment, which was cut off and is not counted."""
+        """Drop the current episode of an environment, which was abandoned and is not counted."""
         self._returns[index], self._lengths[index] = 0.0, 0
 
     @property
     def mean_return(self) -> float | None:
-        """Mean return of the last 100 episodes; None before the first has ended."""
+        """The mean return of the last 100 episodes; None before the first has ended."""
         return float(np.mean(self.last_returns)) if self.last_returns else None
 
     @property
     def mean_length(self) -> float | None:
-        """Mean length of the last 100 episodes; None before the first has ended."""
+        """The mean length of the last 100 episodes; None before the first has ended."""
         return float(np.mean(self.last_lengths)) if self.last_lengths else None

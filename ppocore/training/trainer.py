@@ -1,6 +1,6 @@
-"""Proximal policy optimization, in the order of Algorithm 1 of arXiv:1707.06347.
+"""Run proximal policy optimization, algorithm 1 of arXiv:1707.06347.
 
-`Trainer.run` is the algorithm; the rest of the file makes what it needs and says how it went.
+`Trainer.run` is the algorithm; the rest of the module sets it up and reports its results.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ppocore.training.snapshot import NORMALIZER, SCALER, STATISTICS, Snapshot
 
 @dataclass
 class Counters:
-    """How far a run has come."""
+    """Hold the counters and the metrics of a run."""
 
     steps: int = 0
     iterations: int = 0
@@ -43,20 +43,20 @@ class Counters:
 
 
 class Trainer:
-    """One run: its parts, and the loop over them.
+    """Hold the parts of a run, and execute its iterations.
 
-    Four random streams, all spawned from the seed: initial weights, actions, minibatches; the environments
-    derive theirs from the seed, their index and the episode.
+    Initial weights, actions and minibatches each have a random stream spawned from the seed; environments derive
+    theirs from the seed, their index and the episode.
 
     Args:
-        collector: collects the rollouts; it is started here, and whoever made it closes it.
+        collector: collects the rollouts; started here, and closed by its creator.
         config: the settings.
-        factory: makes the backend.
-        seed: every random number of the run derives from it.
-        device: where the backend computes.
+        factory: creates the backend.
+        seed: the seed of every random number of the run.
+        device: the device of the backend.
 
     Raises:
-        UsageError: settings, network and environments that do not fit together.
+        UsageError: settings, network and environments that do not match.
         EnvironmentFault: an environment failed in its first reset.
     """
 
@@ -69,7 +69,10 @@ class Trainer:
         device: str = "cpu",
     ) -> None:
         if collector.num_envs != config.num_envs:
-            raise UsageError(f"num_envs is {config.num_envs}, but the collector has {collector.num_envs} environments")
+            raise UsageError(
+                f"num_envs={config.num_envs} differs from the collector's {collector.num_envs} environments: make them "
+                "equal"
+            )
         self.config, self.seed, self.collector = config, seed, collector
         self._adapter = ActionAdapter(collector.action_space, config.continuous_policy)
         self.spec = NetworkSpec(
@@ -109,7 +112,7 @@ class Trainer:
         collector.start(setup)
         self.learner = Learner(self.backend, self._actor, config, minibatch_rng, self.spec)
         self.counters = Counters()
-        self._description = {  # what stays as it is
+        self._description = {  # what does not change during the run
             "network": None if self.backend.own_network is not None else self.spec.to_dict(),
             "action_space": self._adapter.to_dict(),
             "observation_space": collector.observation_mapping.to_dict(),
@@ -120,12 +123,12 @@ class Trainer:
         self._snapshot = self._take_snapshot(self.backend.state(), self.backend.weights())
 
     def run(self, callbacks: Sequence[Callback] = (), run_dir: Path | None = None) -> TrainResult:
-        """Collect, estimate, update, report; until one more rollout would exceed the steps asked for.
+        """Collect, estimate, update and report, until another rollout would exceed ``total_steps``.
 
-        Whatever ends the run, each callback's ``on_end`` is called once with the last whole iteration.
+        Each callback's ``on_end`` is called once, however the run ends, with its last complete iteration.
 
         Returns:
-            The result; of the last whole iteration where Ctrl-C, SIGTERM or a callback ended the run early.
+            The result; if Ctrl-C, SIGTERM or a callback ended the run early, that of the last complete iteration.
         """
         counters = self.counters
         run = Run(
@@ -148,9 +151,9 @@ class Trainer:
                     self._iterate(run, began)
                     for callback in callbacks:
                         callback.on_iteration(run)
-            except BaseException as raised:  # SystemExit and a framework's own are saved after, too
+            except BaseException as raised:  # also SystemExit, so that the run is saved
                 error = raised
-            if self.backend.own_network is not None:  # the policy acts through it: no unfinished iteration may stay
+            if self.backend.own_network is not None:  # the policy shares its weights: drop an unfinished iteration
                 self.backend.load_state(run.policy.weights)
             run.result = self._result(run, isinstance(error, KeyboardInterrupt))
             error = end_callbacks(callbacks, run, error)
@@ -159,7 +162,7 @@ class Trainer:
         return run.result
 
     def _iterate(self, run: Run, began: float) -> None:
-        """Make one iteration, and leave its snapshot and metrics in ``run``."""
+        """Execute one iteration, and store its snapshot and metrics in ``run``."""
         config, counters = self.config, self.counters
         remaining = 1.0 - counters.steps / config.total_steps
         rollout = self.collector.collect(self._actor)
@@ -176,7 +179,7 @@ class Trainer:
         self._snapshot = run.snapshot = snapshot
 
     def _metrics(self, learned: Learned, state: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-        """One line of ``metrics.jsonl``: the debug variables are means over the iteration's optimizer steps."""
+        """Return a line of ``metrics.jsonl``, whose debug variables are means over the iteration's optimizer steps."""
         counters, episodes = self.counters, self.collector.statistics
         objective, stats = learned.objective, learned.stats
         means = np.mean(np.array(stats), axis=0).tolist() if stats else [None] * len(UpdateStats._fields)
@@ -207,7 +210,7 @@ class Trainer:
         return digests(state, {"steps": counters.steps, "iterations": counters.iterations, "updates": counters.updates})
 
     def _take_snapshot(self, state: Mapping[str, NDArray[Any]], weights: Mapping[str, NDArray[Any]]) -> Snapshot:
-        """Copy the run between two iterations."""
+        """Copy the state of the run between two iterations."""
         counters, statistics = self.counters, self.collector.statistics
         policy = Policy(
             self.spec,
@@ -236,10 +239,10 @@ class Trainer:
         return Snapshot(tensors, self.collector.state(), description, policy, statistics.mean_return)
 
     def restore(self, snapshot: Snapshot, history: list[dict[str, Any]]) -> dict[int, str]:
-        """Resume from a snapshot; return, by index, why an environment could not be restored.
+        """Restore a snapshot; return the reason for each environment that could not be restored, by index.
 
         Raises:
-            KeyError, TypeError, ValueError: it is not a snapshot of such a run.
+            KeyError, TypeError, ValueError: not a snapshot of such a run.
         """
         description, counters = snapshot.description, self.counters
         self.backend.load_state(snapshot.backend_state())
@@ -257,7 +260,7 @@ class Trainer:
         self.learner.load_state(description["learner"])
         set_rng_state(self._actions_rng, description["actions"])
         lost = self.collector.load_state(snapshot.environments)
-        for index in lost:  # its episode does not go on
+        for index in lost:  # its episode was abandoned
             self.collector.statistics.forget(index)
             if self._scaler is not None:
                 self._scaler.forget(index)
@@ -266,7 +269,7 @@ class Trainer:
 
     @property
     def policy(self) -> Policy:
-        """The policy of the last whole iteration."""
+        """The policy after the last complete iteration."""
         assert self._snapshot.policy is not None  # a snapshot taken here has one
         return self._snapshot.policy
 

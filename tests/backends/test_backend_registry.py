@@ -1,4 +1,4 @@
-"""A backend is found by its name: built in, registered in this process, or brought by an installed package."""
+"""Backends are found by name: built-in ones, registered ones, and those of installed packages."""
 
 import importlib.metadata
 import importlib.util
@@ -22,7 +22,7 @@ def nothing_stays_registered(monkeypatch):
 
 
 class Counted(NumpyBackend):
-    """A backend of somebody's own."""
+    """A user's own backend."""
 
     made = 0
 
@@ -49,19 +49,19 @@ def test_a_name_that_is_taken_is_refused(name):
 
 
 @pytest.mark.parametrize("factory", [None, "module:Class", 3])
-def test_what_cannot_be_called_is_refused(factory):
+def test_a_factory_that_is_not_callable_is_refused(factory):
     with pytest.raises(TypeError, match="the factory of backend 'mine' must be callable"):
         register_backend("mine", factory)
     assert "mine" not in available_backends()
 
 
 @pytest.mark.parametrize(("name", "hint"), [("torhc", "'torch'"), ("Paddle", "'paddle'"), ("nunpy", "'numpy'")])
-def test_a_name_that_nobody_has_is_refused_with_the_closest(name, hint):
+def test_an_unknown_name_is_refused_with_the_closest(name, hint):
     with pytest.raises(UsageError, match=f"there is no backend '{name}'; did you mean {hint}"):
         backend_factory(name)
 
 
-def test_a_name_like_no_other_is_refused_with_all_there_are():
+def test_a_name_without_a_close_match_is_refused_with_all_names():
     with pytest.raises(UsageError, match=r"no backend 'xyzzy' \(there are: numpy, torch, paddle, jax\)$"):
         backend_factory("xyzzy")
 
@@ -117,7 +117,7 @@ elsewhere = "elsewhere:ElsewhereBackend"
 py-modules = ["elsewhere"]
 """
 MODULE = '''
-"""A backend that another package brings."""
+"""A backend of another package."""
 
 from ppocore.backends.numpy_backend import NumpyBackend
 

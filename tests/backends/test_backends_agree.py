@@ -9,7 +9,7 @@ from ppocore.registry import available_backends, backend_factory
 from ppocore.testing import check_backend
 from ppocore.testing.backends.properties import PROPERTIES
 
-EXAMPLES = {"torch": 12, "paddle": 12, "jax": 2}  # each network and number of rows that JAX sees takes it a second
+EXAMPLES = {"torch": 12, "paddle": 12, "jax": 2}  # JAX takes a second to compile each network and number of rows
 FRAMEWORKS = [
     pytest.param(name, marks=pytest.mark.skipif(available_backends()[name] is not None, reason="not installed"))
     for name in EXAMPLES
@@ -25,7 +25,7 @@ def test_a_property_holds(backend, checked):
 @pytest.mark.parametrize("precision", ["exact", "float32"])
 @pytest.mark.parametrize("backend", ["numpy", *FRAMEWORKS])
 def test_an_improbable_action_has_its_own_log_probability(backend, precision):
-    """Not one held at some smallest probability: logits of 0 and -120."""
+    """Its probability is not clipped at a minimum: logits of 0 and -120."""
     spec = NetworkSpec(1, "categorical", 2, hidden_sizes=())
     made = backend_factory(backend)(spec, precision=precision, adam_epsilon=1e-5, device="cpu")
     zeros = {name: np.zeros(shape, np.float32) for name, shape in spec.shapes().items()}

@@ -1,4 +1,4 @@
-"""Torch and paddle in one process, in either order; and what acts on a run imports neither."""
+"""Torch and paddle work in one process in either order, and evaluating a run imports neither."""
 
 import json
 import os
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def python(code):
-    """What a fresh interpreter prints as JSON on its last line."""
+    """The JSON on the last line of a fresh interpreter's output."""
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ}, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""What is JAX's alone: a network as a pure function, few compilations, no fused multiply-adds, a process left alone."""
+"""JAX only: networks as pure functions, few compilations, no fused multiply-adds, unchanged process settings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def apply(parameters, observations):
 
 
 def initial():
-    """The built-in network's weights, with a whole number beside them."""
+    """The built-in network's weights and an integer."""
     weights = {}
 
     class Recording(NumpyBackend):
@@ -69,11 +69,11 @@ def test_the_built_in_architecture_and_weights_give_the_built_in_run():
     after = backend.parameters
     np.testing.assert_array_equal(after["actor"][0]["weight"], found["actor.0.weight"])
     assert (after["version"], after["actor"][0]["weight"].dtype) == (7, np.float32)
-    np.testing.assert_array_equal(tree["actor"][0]["weight"], before)  # the caller's arrays are theirs
+    np.testing.assert_array_equal(tree["actor"][0]["weight"], before)  # the caller's arrays are unchanged
     assert not np.array_equal(before, found["actor.0.weight"])
 
 
-def test_a_run_that_was_interrupted_goes_on(tmp_path):
+def test_an_interrupted_run_is_resumed(tmp_path):
     class StopAfterTwo:
         def begin(self, start): ...
         def close(self): ...
@@ -101,7 +101,7 @@ def test_a_run_that_was_interrupted_goes_on(tmp_path):
     ],
     ids=["policy", "values", "pair", "raises", "no function"],
 )
-def test_what_is_no_network_is_refused_before_anything_is_created(network, said, tmp_path):
+def test_an_invalid_network_is_refused_before_anything_is_created(network, said, tmp_path):
     with pytest.raises(UsageError, match=said):
         train(
             "CartPole-v1", CONFIG, run_dir=tmp_path / "run",
@@ -118,7 +118,7 @@ def test_parameters_without_a_number_to_train_are_refused(parameters):
 
 
 @pytest.mark.parametrize("device", ["cuda", "tpu", "cpu:9"])
-def test_a_device_that_is_not_here_is_one_sentence(device):
+def test_a_missing_device_is_reported_in_one_sentence(device):
     try:
         jax.devices(device)
         pytest.skip(f"this machine has {device}")
@@ -129,7 +129,7 @@ def test_a_device_that_is_not_here_is_one_sentence(device):
 
 
 def test_minibatches_of_many_sizes_are_compiled_once_and_step_as_numpy_does():
-    """As where some steps of each rollout are left out. What fills the rows up has no part in the loss."""
+    """Sizes vary if a rollout has invalid steps; padded rows do not affect the loss."""
     rng = np.random.default_rng(0)
     spec = spec_of("categorical", hidden_sizes=(8,))
     weights = random_weights(spec, rng)
@@ -167,7 +167,7 @@ def test_adam_is_numpys_to_the_bit_over_many_numbers(seed):
 
 
 @pytest.mark.parametrize("x64", [False, True])
-def test_the_processs_own_setting_of_float64_stays_and_does_not_matter(x64):
+def test_the_processs_float64_setting_is_unchanged_and_does_not_matter(x64):
     expected = train("CartPole-v1", CONFIG, seed=1).fingerprint
     with jax.enable_x64(x64):
         assert train("CartPole-v1", CONFIG, seed=1, backend="jax").fingerprint == expected

@@ -224,7 +224,7 @@ def test_the_clipped_surrogate_by_hand(tiny, advantage, ratio, policy_loss, d_lo
     ("move", "ratio", "flows"),
     [(19.0, math.exp(19.0), True), (21.0, math.exp(20.0), False), (1e4, math.exp(20.0), False)],
 )
-def test_a_log_ratio_beyond_20_is_held_there_and_nothing_flows_back(tiny, move, ratio, flows):
+def test_a_log_ratio_beyond_20_is_clamped_and_has_no_gradient(tiny, move, ratio, flows):
     batch, objective = one_sample(advantage=-1.0, move=move), Objective(0.2, value_coef=0.0)
     terms = tiny.evaluate(batch, objective)
     assert terms.ratio.tolist() == pytest.approx([ratio], rel=1e-12)

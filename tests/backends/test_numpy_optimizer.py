@@ -32,7 +32,7 @@ def norm(gradients):
 
 
 def clipped(gradients, max_grad_norm, epsilon):
-    """What Adam is given: the gradient times min(1, c / norm), on exact mode's grid of a 128th of epsilon or less."""
+    """The input of Adam: the gradient times min(1, c / norm), rounded to exact mode's grid of epsilon / 128 or less."""
     spacing = max(2.0**k for k in range(-80, 20) if 2.0**k <= epsilon / 128)
     factor = 1.0
     if max_grad_norm is not None and (length := norm(gradients)) > max_grad_norm:
@@ -143,7 +143,7 @@ def test_separate_optimizers_are_two_of_torchs(kind):
         for part, rate in (("critic", 1e-3), ("actor", 3e-3)):
             if not (hold and part == "actor"):
                 torchs[part].step(clipped({n: gradients[n] for n in parts[part]}, 0.05, 1e-5), rate)
-        stats = backend.update(batch, OBJECTIVE, OptimizerStep(3e-3, 0.05, 1e-3, separate=True, hold_actor=hold))
+        stats = backend.update(batch, OBJECTIVE, OptimizerStep(3e-3, 0.05, 1e-3, separate=True, freeze_actor=hold))
         assert stats.grad_norm == pytest.approx(norm(gradients), rel=1e-12)
     state = backend.state()
     assert (state["adam.step"], state["adam.held"], state["adam.held"].dtype) == (30, 10, np.int64)
@@ -173,17 +173,17 @@ def test_one_optimizer_with_two_rates_is_torchs_with_two_groups():
         np.testing.assert_allclose(state[name], expected, rtol=1.2e-7, atol=4e-9, err_msg=name)
 
 
-def test_an_actor_that_is_held_from_the_first_step_starts_when_it_is_let_go():
+def test_an_actor_frozen_from_the_first_step_starts_when_it_is_unfrozen():
     """Its first step then has the size of a first step: its rate, where epsilon is next to nothing."""
     weights, steps = batches(SPEC, 7, count=4)
     backend = loaded_backend(SPEC, weights, adam_epsilon=1e-30)
     for batch in steps[:3]:
-        backend.update(batch, OBJECTIVE, OptimizerStep(3e-3, hold_actor=True))
+        backend.update(batch, OBJECTIVE, OptimizerStep(3e-3, freeze_actor=True))
         for name, array in backend.weights().items():
             assert np.array_equal(array, weights[name]) != name.startswith("critic."), name
-    held = backend.state()
-    assert (held["adam.step"], held["adam.held"]) == (3, 3)
-    assert not any(held[f"adam.{m}.{name}"].any() for m in "mv" for name in weights if not name.startswith("critic."))
+    frozen = backend.state()
+    assert (frozen["adam.step"], frozen["adam.held"]) == (3, 3)
+    assert not any(frozen[f"adam.{m}.{name}"].any() for m in "mv" for name in weights if not name.startswith("critic."))
     gradients = backend.gradients(steps[3], OBJECTIVE)
     step(backend, steps[3], max_grad_norm=None)
     for name in ("actor.output.weight", "log_std"):

@@ -1,4 +1,4 @@
-"""What the NumPy backend keeps, gives and takes: its state, its arguments and its results."""
+"""The NumPy backend's state, arguments and results."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def step(backend, batch, learning_rate=3e-3, max_grad_norm=0.5):
     return backend.update(batch, OBJECTIVE, OptimizerStep(learning_rate, max_grad_norm))
 
 
-def test_both_ways_to_ask_do_not_step():
+def test_evaluate_and_gradients_do_not_step():
     weights, (batch,) = batches(SPEC, 1, count=1)
     backend = loaded_backend(SPEC, weights)
     before = backend.state()
@@ -74,11 +74,11 @@ def test_a_state_has_canonical_names_float32_tensors_and_an_int64_count():
 
 @settings(deadline=None, max_examples=25)
 @given(specs(), SEEDS, st.sampled_from(["exact", "float32"]), st.sampled_from([(), (0, 1), (2, 3, 5)]))
-def test_going_on_after_a_round_trip_equals_not_having_stopped(spec, seed, precision, held):
+def test_a_restored_backend_continues_as_if_never_stopped(spec, seed, precision, held):
     dtype = np.float64 if precision == "exact" else np.float32
     weights, steps = batches(spec, seed, count=6, size=5, dtype=dtype)
     straight = loaded_backend(spec, weights, precision)
-    how = [OptimizerStep(3e-3, 0.5, hold_actor=k in held and not spec.shared_trunk) for k in range(6)]
+    how = [OptimizerStep(3e-3, 0.5, freeze_actor=k in held and not spec.shared_trunk) for k in range(6)]
     for k, batch in enumerate(steps):
         straight.update(batch, OBJECTIVE, how[k])
     stopped = loaded_backend(spec, weights, precision)
@@ -92,7 +92,7 @@ def test_going_on_after_a_round_trip_equals_not_having_stopped(spec, seed, preci
     assert_states_equal(stopped.state(), straight.state())
 
 
-def test_weights_alone_start_adam_anew():
+def test_a_state_of_weights_only_resets_adam():
     weights, (batch,) = batches(SPEC, 1, count=1)
     used, fresh = loaded_backend(SPEC, weights), loaded_backend(SPEC, weights)
     for _ in range(5):

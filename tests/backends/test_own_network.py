@@ -1,4 +1,4 @@
-"""A network that the user brought, in torch or paddle: the same tests over both."""
+"""A user's own network in torch or paddle; the same tests for both."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONFIG = PPOConfig(
 
 
 class Sides(gym.Env):
-    """One step: shown -1 or 1, the action is to be 0 or 1."""
+    """One step: for an observation of -1 or 1, the right action is 0 or 1."""
 
     observation_space = Box(-1.0, 1.0, (2,), np.float32)
     action_space = Discrete(2)
@@ -105,7 +105,7 @@ def fw(request):
 
 
 def network(fw, *, inputs=2, outputs=2, forward=None, tied=False, log_std=None):
-    """Two small stacks, and around them whatever a test wants to be different."""
+    """Two small stacks, with the variations of a test."""
 
     class Network(fw.Module):
         def __init__(self):
@@ -170,7 +170,7 @@ def test_the_built_in_architecture_and_weights_give_the_built_in_run(fw, env):
     assert_equal_weights(found, expected)
 
 
-def test_frozen_and_unused_parameters_stay_as_they_are(fw):
+def test_frozen_and_unused_parameters_do_not_change(fw):
     module = network(fw)
     fw.freeze(module.critic[0])
     module.unused = fw.nn.Linear(3, 3)
@@ -200,7 +200,7 @@ def test_tied_parameters_are_one(fw):
     assert_equal_weights(run(fw, other).policy.weights, result.policy.weights)
 
 
-def test_whole_numbers_that_a_network_keeps_stay_whole_numbers(fw):
+def test_integer_buffers_of_a_network_stay_integers(fw):
     def gather(self, policy, value):
         return policy[:, self.order], value
 
@@ -234,7 +234,7 @@ def test_wrong_inputs_and_continuous_outputs_are_refused(fw, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_what_cannot_be_trained_is_refused(fw, tmp_path):
+def test_a_network_without_trainable_parameters_is_refused(fw, tmp_path):
     module = network(fw)
     fw.freeze(module)
     with pytest.raises(UsageError, match="no parameter to train"):
@@ -264,7 +264,7 @@ def test_its_policy_file_is_refused_with_a_sentence(fw, tmp_path):
     assert_equal_weights(load_file(tmp_path / "run" / "policy.safetensors"), result.policy.weights)
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_with_the_last_whole_iteration(fw, tmp_path):
+def test_a_loss_that_is_not_finite_ends_the_run_with_the_last_complete_iteration(fw, tmp_path):
     calls = []
 
     def late(self, policy, value):
@@ -289,7 +289,7 @@ class StopAfterOne:
         raise KeyboardInterrupt
 
 
-def test_ctrl_c_in_the_middle_of_an_update_leaves_the_last_whole_iteration(fw, tmp_path):
+def test_ctrl_c_during_an_update_leaves_the_last_complete_iteration(fw, tmp_path):
     calls = []
 
     def late(self, policy, value):

@@ -1,4 +1,4 @@
-"""The command line as a person uses it: what it prints, writes, and with which status it ends."""
+"""The command line: its output, its files and its exit status."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _elsewhere(tmp_path, monkeypatch):
 
 
 def refused(capsys, *arguments: str) -> str:
-    """The one line of a refusal."""
+    """The one line of an error message."""
     try:
         status = main(arguments)
     except SystemExit as error:
@@ -57,7 +57,7 @@ def test_train_then_evaluate(capsys, tmp_path):
     ]
     assert "preset for CartPole-v1" in captured.err
     assert "--hidden-sizes (8,)" in captured.err or "--hidden-sizes [8]" in captured.err
-    assert captured.err.count("iteration ") == 4  # a plain line each: the output is no terminal
+    assert captured.err.count("iteration ") == 4  # one line each, because the output is not a terminal
     assert f"fingerprint {summary['fingerprint']}" in captured.err
     assert main(["evaluate", "here", "--episodes", "3", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
@@ -112,8 +112,8 @@ def test_backends(capsys):
     ],
     ids=lambda value: " ".join(value[:1] + value[-2:]) if isinstance(value, list) else None,
 )
-def test_wrong_use_is_one_sentence_and_writes_nothing(arguments, said, capsys, tmp_path):
-    quiet = ["--quiet"] if arguments[:1] == ["train"] else []  # else the settings in use come first
+def test_wrong_usage_is_reported_in_one_line_and_writes_nothing(arguments, said, capsys, tmp_path):
+    quiet = ["--quiet"] if arguments[:1] == ["train"] else []  # otherwise the settings are printed first
     assert said in refused(capsys, *arguments, *quiet)
     assert list(tmp_path.iterdir()) == []
 
@@ -124,7 +124,7 @@ def test_an_unwritable_run_directory(capsys, tmp_path):
 
 
 @pytest.mark.posix
-def test_ctrl_c_saves_the_policy_and_says_so(tmp_path):
+def test_ctrl_c_saves_the_policy_and_prints_how_to_resume(tmp_path):
     arguments = "train CartPole-v1 --run-dir here --steps 100000000 --no-anneal-learning-rate".split()
     process = subprocess.Popen(
         [sys.executable, "-m", "ppocore", *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -142,7 +142,7 @@ def test_ctrl_c_saves_the_policy_and_says_so(tmp_path):
 
 
 @pytest.mark.posix
-def test_a_terminal_gets_a_live_bar(tmp_path):
+def test_a_terminal_shows_a_progress_bar(tmp_path):
     import fcntl
     import pty
     import struct
@@ -160,7 +160,7 @@ def test_a_terminal_gets_a_live_bar(tmp_path):
     while True:
         try:
             piece = os.read(primary, 4096)
-        except OSError:  # how Linux says that the other end was closed
+        except OSError:  # on Linux, the other end was closed
             break
         if not piece:
             break

@@ -85,7 +85,7 @@ def test_advantages_of_finished_episodes_do_not_depend_on_the_mode(mode, rows):
             np.testing.assert_allclose(advantages[here.valid[:, index], index], expected, rtol=1e-9)
 
 
-def test_reset_begins_everything_anew():
+def test_reset_restarts_everything():
     with make_environments("CartPole-v1", 2, seed=5) as environments:
         first = environments.reset().copy()
         for _ in range(60):
@@ -98,7 +98,7 @@ def test_reset_begins_everything_anew():
         assert environments.episode_seeds[0] == episode_seed(5, 0, 1)
 
 
-def test_a_call_out_of_order_says_so():
+def test_a_call_out_of_order_is_an_error():
     environments = make_environments("CartPole-v1", 1, seed=0)
     with pytest.raises(RuntimeError, match=r"call reset\(\) before step"):
         environments.step(np.zeros(1, np.int64))

@@ -30,7 +30,7 @@ from ppocore.errors import UsageError
         ("", "package:Name-v0"),
     ],
 )
-def test_an_unknown_id_is_refused_with_what_may_be_meant(environment_id, meant):
+def test_an_unknown_id_is_refused_with_close_matches(environment_id, meant):
     with pytest.raises(UsageError) as caught:
         make_environments(environment_id, 2, seed=0)
     message = str(caught.value)
@@ -46,7 +46,7 @@ def test_a_module_in_front_of_an_id():
         make_environments("no_such_module:CartPole-v1", 1, seed=0)
 
 
-def test_an_id_without_a_version_is_the_newest():
+def test_an_id_without_a_version_is_the_newest_version():
     with make_environments("CartPole", 1, seed=0) as environments:
         assert environments.name == "CartPole-v1"
 
@@ -129,7 +129,7 @@ SHARED = SeedEcho()
         ({"env": HandedAside({}), "env_kwargs": {"a": 1}}, "env_kwargs cannot be passed"),
     ],
 )
-def test_wrong_use_is_refused_in_one_sentence(arguments, message):
+def test_wrong_usage_is_refused_in_one_sentence(arguments, message):
     with pytest.raises(UsageError, match=message) as caught:
         make_environments(**{"env": "CartPole-v1", "num_envs": 2, "seed": 0, **arguments})
     assert "\n" not in str(caught.value)

@@ -125,7 +125,7 @@ def test_the_masks_of_taxi():
             observations = environments.step(actions).observations
 
 
-def test_a_mask_beside_continuous_actions_is_not_looked_at():
+def test_a_mask_for_continuous_actions_is_ignored():
     space = Box(-1, 1, (1,))
 
     class Continuous(Masked):
@@ -143,7 +143,7 @@ def test_a_mask_beside_continuous_actions_is_not_looked_at():
             assert environments.action_masks is None
 
 
-def test_none_is_no_mask_and_a_nested_one_is_not_looked_at():
+def test_none_is_no_mask_and_a_nested_mask_is_ignored():
     class Nested(Masked):
         def _observed(self, ended=False):
             observation, info = super()._observed(ended)

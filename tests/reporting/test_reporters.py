@@ -1,4 +1,4 @@
-"""A reporter shows a run and never ends it."""
+"""A reporter reports a run and never ends it."""
 
 import importlib.metadata
 
@@ -12,7 +12,7 @@ from ppocore.reporting import available_reporters, make_reporters
 
 
 class Flaky:
-    """Raises in one of its methods; at an iteration, at the seventh."""
+    """A reporter that raises in one of its methods; in ``iteration``, in the seventh call."""
 
     def __init__(self, method):
         self.method, self.calls = method, []
@@ -36,14 +36,13 @@ class Flaky:
 
 
 @pytest.mark.parametrize("method", ["begin", "iteration", "close", "end"])
-def test_one_that_raises_is_left_out_with_one_warning(method, tmp_path):
+def test_a_reporter_that_raises_is_dropped_with_one_warning(method, tmp_path):
     flaky, after = Flaky(method), Flaky(None)
     with pytest.warns(RunWarning) as warned:
         train("CartPole-v1", SMALL, seed=5, run_dir=tmp_path / "run", reporters=[flaky, after])
     (sentence,) = [str(w.message) for w in warned if issubclass(w.category, RunWarning)]
     assert sentence == (
-        f"reporter Flaky failed in {method} (ConnectionError: no route to host) and is left out from now on: "
-        "the run goes on"
+        f"reporter Flaky failed in {method} (ConnectionError: no route to host) and is dropped: the run continues"
     )
     assert contents(tmp_path / "run") == whole(tmp_path, "CartPole-v1", SMALL)
     assert after.calls == ["begin", *["iteration"] * 12, "close", "end"]
@@ -56,7 +55,7 @@ def test_one_that_raises_is_left_out_with_one_warning(method, tmp_path):
     assert flaky.calls == expected[method]
 
 
-def test_an_interrupt_that_arrives_in_a_reporter_is_not_its_fault():
+def test_an_interrupt_in_a_reporter_does_not_drop_it():
     assert train("CartPole-v1", SMALL, reporters=[StopAfter(3)]).interrupted
 
 
@@ -69,7 +68,7 @@ def test_an_interrupt_that_arrives_in_a_reporter_is_not_its_fault():
         ([object()], "has no method begin"),
     ],
 )
-def test_the_wrong_kind_is_one_sentence(reporters, sentence):
+def test_wrong_reporters_are_refused_in_one_sentence(reporters, sentence):
     with pytest.raises(UsageError, match=sentence):
         train("CartPole-v1", SMALL, reporters=reporters)
 
@@ -79,12 +78,12 @@ def test_names(capsys, tmp_path):
     status = main(["train", "CartPole-v1", "--run-dir", str(tmp_path / "run"), "--report", "consol"])
     assert status == 2
     said = capsys.readouterr().err
-    assert "there is no reporter 'consol'; did you mean 'console'? (installed: console" in said
+    assert "there is no reporter 'consol'; did you mean 'console'? (choose from: console" in said
     assert "ppocore.reporters" in said
     assert not (tmp_path / "run").exists()
 
 
-def test_an_installed_package_offers_one(monkeypatch):
+def test_an_installed_package_provides_a_reporter(monkeypatch):
     point = importlib.metadata.EntryPoint("mine", "collections:Counter", "ppocore.reporters")
     broken = importlib.metadata.EntryPoint("broken", "no_such_module:x", "ppocore.reporters")
     real = importlib.metadata.entry_points

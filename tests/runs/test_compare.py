@@ -1,4 +1,4 @@
-"""``ppocore compare``: whether runs are equal, and where they part."""
+"""``ppocore compare``: whether runs are equal, and their first difference."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UPDATES = 4
 
 
 def tampering(update, tensor, until=None):
-    """A backend that holds the last bit of one element of ``tensor`` flipped after ``update``, or up to ``until``."""
+    """A backend that reports ``tensor`` with the last bit of one element flipped from ``update`` until ``until``."""
 
     class Tampering(NumpyBackend):
         name = "tampering"
@@ -57,8 +57,8 @@ def root(tmp_path_factory):
     return root
 
 
-def parting(root, first, other):
-    (found,) = compare([root / first, root / other]).partings
+def first_difference(root, first, other):
+    (found,) = compare([root / first, root / other]).first_differences
     return found
 
 
@@ -81,8 +81,8 @@ def test_each_tensor_has_the_digest_of_its_documented_text_and_bytes():
 def test_equal_runs(root, capsys):
     result = compare([root / "first", root / "again"])
     assert result.equal
-    assert result.partings == [None]
-    assert result.differences == [{}]
+    assert result.first_differences == [None]
+    assert result.settings == [{}]
     assert main(["compare", str(root / "first"), str(root / "again"), str(root / "first")]) == 0
     out = capsys.readouterr().out
     fingerprint = json.loads((root / "first" / "metrics.jsonl").read_text().splitlines()[-1])["fingerprint"]
@@ -92,10 +92,10 @@ def test_equal_runs(root, capsys):
 
 
 def test_the_iteration_and_the_first_tensor_that_differ_are_named(root, capsys):
-    found = parting(root, "first", "weight")
+    found = first_difference(root, "first", "weight")
     assert (found.iteration, found.tensors, found.counters) == (6, ("critic.hidden.0.bias",), ())
     assert found.equal_from is None
-    found = parting(root, "moment", "weight")  # canonical order: weights before moments
+    found = first_difference(root, "moment", "weight")  # canonical order: weights before moments
     assert (found.iteration, found.tensors) == (6, ("critic.hidden.0.bias", "adam.v.critic.output.weight"))
     assert main(["compare", str(root / "first"), str(root / "weight")]) == 1
     said = capsys.readouterr().out.splitlines()[-1]
@@ -104,24 +104,24 @@ def test_the_iteration_and_the_first_tensor_that_differ_are_named(root, capsys):
 
 
 def test_runs_that_are_equal_again_in_the_end(root, capsys):
-    found = parting(root, "first", "healed")
+    found = first_difference(root, "first", "healed")
     assert (found.iteration, found.tensors, found.equal_from) == (3, ("adam.m.actor.output.bias",), 4)
     assert main(["compare", str(root / "first"), str(root / "healed")]) == 1
     assert "equal again from iteration 4 on" in capsys.readouterr().out
 
 
 def test_counters_that_differ_are_named(root):
-    assert parting(root, "constant", "kl").counters == ("updates",)
+    assert first_difference(root, "constant", "kl").counters == ("updates",)
 
 
-def test_what_is_configured_differently_comes_first(root, capsys):
+def test_different_settings_are_listed_first(root, capsys):
     result = compare([root / "first", root / "seed", root / "gamma", root / "weight"])
-    assert result.differences == [{"seed": (0, 1)}, {"gamma": (0.99, 0.5)}, {}]  # the backend is no difference
-    assert [p is not None and p.iteration for p in result.partings] == [1, 1, 6]
+    assert result.settings == [{"seed": (0, 1)}, {"gamma": (0.99, 0.5)}, {}]  # the backend is not compared
+    assert [p is not None and p.iteration for p in result.first_differences] == [1, 1, 6]
     assert main(["compare", str(root / "first"), str(root / "gamma")]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert "differ in gamma (0.99 and 0.5)" in lines[2]
-    assert "parts from" in lines[3]
+    assert "first differs from" in lines[3]
 
 
 def test_runs_of_unequal_length_are_compared_as_far_as_both_go(root, capsys):
@@ -142,7 +142,7 @@ def test_json(root, capsys):
     assert list(result["runs"][0]) == ["run", "env", "backend", "seed", "iterations", "fingerprint"]
     assert [c["run"] for c in result["comparisons"]] == paths[1:]
     assert [c["common_iterations"] for c in result["comparisons"]] == [8, 8, 8]
-    again, weight, healed = (c["parting"] for c in result["comparisons"])
+    again, weight, healed = (c["difference"] for c in result["comparisons"])
     assert again is None
     assert weight == {
         "iteration": 6,
@@ -183,7 +183,7 @@ class TestBadInput:
 
     def test_empty_metrics(self, root, copy, capsys):
         (copy / "metrics.jsonl").write_text("")
-        assert "no whole iteration" in self.refused(capsys, root / "first", copy)
+        assert "no complete iteration" in self.refused(capsys, root / "first", copy)
 
     def test_no_common_iteration(self, root, copy, capsys):
         lines = (copy / "metrics.jsonl").read_text().splitlines()
@@ -209,6 +209,6 @@ class TestBadInput:
         assert f"{copy / 'metrics.jsonl'}, line 3" in line
         assert said in line
 
-    def test_too_few_for_the_library(self):
+    def test_too_few_runs_for_the_function(self):
         with pytest.raises(UsageError, match="two runs or more"):
             compare(["only"])

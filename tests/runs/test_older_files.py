@@ -39,7 +39,7 @@ def test_a_run_of_version_1_is_resumed_to_its_fingerprint(name, old):
     assert [row["iteration"] for row in rows(run)] == list(range(1, 13))
 
 
-def test_settings_bear_todays_names(old):
+def test_settings_have_their_current_names(old):
     rate, penalty = (read_configuration(old(name)) for name in FINGERPRINTS)
     assert rate.config.adaptive_lr_kl == 0.003
     assert rate.recorded_runtime().env_timeout == 60.0
@@ -48,7 +48,7 @@ def test_settings_bear_todays_names(old):
     assert read_checkpoint(DATA / "penalty" / "run-000000000384.safetensors").config() == penalty.config
 
 
-def test_the_configuration_is_written_in_todays_words(old):
+def test_the_configuration_is_written_with_current_names(old):
     run = old("adaptive-rate")
     resume(run, runtime={"env_timeout": 90.0})
     written = json.loads((run / "config.json").read_text())
@@ -57,7 +57,7 @@ def test_the_configuration_is_written_in_todays_words(old):
     assert read_configuration(run).config.adaptive_lr_kl == 0.003
 
 
-def test_an_old_run_is_compared_with_one_of_today(old):
+def test_an_old_run_is_compared_with_a_current_one(old):
     old_run, new_run = old("penalty"), old("adaptive-rate")
     resume(new_run)
     found = compare([old_run, new_run])

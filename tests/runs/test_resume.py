@@ -1,4 +1,4 @@
-"""A run that was stopped goes on to what it would have been, to the byte; what cannot go on says why."""
+"""A resumed run equals an uninterrupted one to the byte, and a run that cannot be resumed gives the reason."""
 
 import functools
 import json
@@ -56,11 +56,11 @@ def interrupted(directory, env, config, at, seed=5, **settings):
 
 
 class TestGoesOn:
-    """To the same bytes as the run that was never interrupted."""
+    """A resumed run writes the same bytes as an uninterrupted one."""
 
     @pytest.mark.parametrize("at", [4, 7])
     @pytest.mark.parametrize("kind", KINDS)
-    def test_whatever_is_trained(self, kind, at, tmp_path):
+    def test_every_kind_of_run(self, kind, at, tmp_path):
         env, config = KINDS[kind]
         runtime = ASYNC if "async" in kind else Runtime()
         expected = whole(tmp_path, env, config, checkpoint_every=4, runtime=runtime)
@@ -93,7 +93,7 @@ class TestGoesOn:
         known = json.loads((tmp_path / "run" / "config.json").read_text())
         assert known["resumed"] == [{"steps": 256, "backend": name}, {"steps": 512, "backend": "numpy"}]
 
-    def test_again_and_again(self, tmp_path):
+    def test_several_times(self, tmp_path):
         expected = whole(tmp_path, "Pendulum-v1", NORMALIZED, checkpoint_every=5, keep=2)
         interrupted(tmp_path / "run", "Pendulum-v1", NORMALIZED, 1, checkpoint_every=5, keep=2)
         for at in range(2, 12):
@@ -102,14 +102,14 @@ class TestGoesOn:
         assert contents(tmp_path / "run")[0] == expected[0]
         assert contents(tmp_path / "run")[1]["policy.safetensors"] == expected[1]["policy.safetensors"]
 
-    def test_from_an_older_file_than_the_metrics(self, tmp_path):
+    def test_from_an_older_checkpoint_than_the_metrics(self, tmp_path):
         expected = whole(tmp_path, "CartPole-v1", SMALL, checkpoint_every=5)
         interrupted(tmp_path / "run", "CartPole-v1", SMALL, 9, checkpoint_every=5)
         run_files(tmp_path / "run")[-1].unlink()  # as if killed, not stopped
         resume(tmp_path / "run")
         assert contents(tmp_path / "run") == expected
 
-    def test_where_every_episode_has_just_begun(self, tmp_path):
+    def test_when_every_episode_has_just_started(self, tmp_path):
         config = SMALL.replace(
             num_steps=40, num_envs=2, minibatch_size=40, total_steps=10 * 80
         )  # episodes are 200 steps
@@ -120,20 +120,20 @@ class TestGoesOn:
             resume(run)
             assert contents(run) == expected
 
-    def test_from_the_beginning_if_it_was_never_saved(self, tmp_path):
+    def test_from_the_start_if_it_was_never_saved(self, tmp_path):
         expected = whole(tmp_path, "CartPole-v1", SMALL)
         interrupted(tmp_path / "run", "CartPole-v1", SMALL, 9)
         for file in run_files(tmp_path / "run"):
             file.unlink()
-        with pytest.raises(UsageError, match="holds a policy and no checkpoint"):
+        with pytest.raises(UsageError, match="holds a policy but no checkpoint"):
             resume(tmp_path / "run")
         assert len(rows(tmp_path / "run")) == 9
         (tmp_path / "run" / "policy.safetensors").unlink()
-        with pytest.warns(RunWarning, match="was never saved: it is trained from its beginning"):
+        with pytest.warns(RunWarning, match="was never saved: it is trained from the start"):
             resume(tmp_path / "run")
         assert contents(tmp_path / "run") == expected
 
-    def test_one_that_has_ended_gives_its_result_again(self, tmp_path):
+    def test_a_complete_run_returns_its_result_again(self, tmp_path):
         ended = train("CartPole-v1", SMALL, seed=5, run_dir=tmp_path / "run")
         before = contents(tmp_path / "run")
         again = resume(tmp_path / "run")
@@ -153,14 +153,14 @@ class TestGoesOn:
         assert rows(tmp_path / "run") == rows(tmp_path / "whole")
         assert resume(tmp_path / "run").fingerprint == result.fingerprint  # the number of steps is kept
 
-    def test_with_more_steps_says_what_annealing_makes_of_it(self, tmp_path):
+    def test_with_more_steps_and_annealing_warns(self, tmp_path):
         train("CartPole-v1", SMALL, run_dir=tmp_path / "run")
         with pytest.warns(
-            RunWarning, match=r"anneal_learning_rate is over the whole run: resumed to 896 instead of 768"
+            RunWarning, match=r"anneal_learning_rate depends on total_steps: a run resumed to 896 instead of 768"
         ):
             assert resume(tmp_path / "run", steps=14 * 64).iterations == 14
 
-    def test_a_network_of_ones_own(self, tmp_path):
+    def test_an_own_network(self, tmp_path):
         torch = pytest.importorskip("torch")
         from ppocore.backends.torch_backend import TorchBackend
 
@@ -185,7 +185,7 @@ class TestGoesOn:
 
 
 class Forgetful(gym.Env):
-    """Its observations depend on more than the seed and the actions: on how often it has been reset at all."""
+    """An environment that cannot be replayed, because its observations depend on the number of resets."""
 
     observation_space, action_space = Box(-1e6, 1e6, (1,), np.float32), Discrete(2)
     resets = 0
@@ -203,7 +203,7 @@ class Forgetful(gym.Env):
 
 class TestCannotGoOn:
     @pytest.mark.parametrize("vectorization", ["sync", "async"])
-    def test_environments_that_do_not_come_back(self, vectorization, tmp_path):
+    def test_environments_that_cannot_be_restored(self, vectorization, tmp_path):
         config = SMALL.replace(num_envs=2, num_steps=32)
         interrupted(tmp_path / "run", Forgetful, config, 3, runtime={"vectorization": vectorization})
         Forgetful.resets += 100
@@ -212,30 +212,32 @@ class TestCannotGoOn:
             resume(tmp_path / "run", env=Forgetful)
         assert "replaying its actions from its seed leads to another observation" in str(caught.value)
         assert {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before
-        with pytest.warns(RunWarning, match="their next episodes begin instead, and the run is not the one"):
+        with pytest.warns(RunWarning, match="new episodes start instead, and the result differs"):
             result = resume(tmp_path / "run", env=Forgetful, restart_episodes=True)
         assert result.iterations == 12
         lengths = [length for row in result.history for length in [row["mean_length"]] if length is not None]
-        assert lengths[-1] == 11  # the part of an episode that did not go on was not counted as one
+        assert lengths[-1] == 11  # the abandoned episode was not counted
 
     def test_a_vector_entry_point(self, tmp_path):
         own_seeds = Runtime(vectorization="vector")
         interrupted(tmp_path / "run", "CartPole-v1", SMALL, 3, runtime=own_seeds)
         with pytest.raises(UsageError, match="and its episode cannot be replayed from its seed"):
             resume(tmp_path / "run")
-        with pytest.warns(RunWarning, match="next episodes begin instead"):
+        with pytest.warns(RunWarning, match="new episodes start instead"):
             result = resume(tmp_path / "run", restart_episodes=True)
         assert result.iterations == 12
         assert result.fingerprint != whole(tmp_path, "CartPole-v1", SMALL, runtime=own_seeds)[0][-1]["fingerprint"]
 
-    def test_an_environment_that_a_file_cannot_hold(self, tmp_path):
+    def test_an_environment_that_a_file_cannot_store(self, tmp_path):
         interrupted(tmp_path / "run", Forgetful, SMALL, 3)
-        with pytest.raises(UsageError, match=r"were made by Forgetful, which a file cannot hold: call ppocore\.resume"):
+        with pytest.raises(
+            UsageError, match=r"were made by Forgetful, which a file cannot store: call ppocore\.resume"
+        ):
             resume(tmp_path / "run")
 
     def test_another_environment(self, tmp_path):
         interrupted(tmp_path / "run", "CartPole-v1", SMALL, 3)
-        with pytest.raises(UsageError, match="is of CartPole-v1, the environments given are Acrobot-v1"):
+        with pytest.raises(UsageError, match="is of CartPole-v1, but the environments given are Acrobot-v1"):
             resume(tmp_path / "run", env="Acrobot-v1")
 
     def test_settings_that_were_changed(self, tmp_path):
@@ -244,12 +246,12 @@ class TestCannotGoOn:
         known = json.loads(file.read_text())
         known["config"]["gamma"] = 0.9
         file.write_text(json.dumps(known))
-        with pytest.raises(UsageError, match=r"gamma in .* is not what its checkpoint says"):
+        with pytest.raises(UsageError, match=r"gamma in .* differs from its checkpoint"):
             resume(tmp_path / "run")
 
     def test_fewer_steps_than_it_has_taken(self, tmp_path):
         interrupted(tmp_path / "run", "CartPole-v1", SMALL, 3)
-        with pytest.raises(UsageError, match="has taken 192 steps already"):
+        with pytest.raises(UsageError, match="has already taken 192 steps"):
             resume(tmp_path / "run", steps=128)
 
     def test_a_directory_without_a_run(self, tmp_path):
@@ -259,7 +261,7 @@ class TestCannotGoOn:
             resume(tmp_path / "absent")
         assert list(tmp_path.iterdir()) == []
 
-    def test_a_file_does_not_say_what_is_imported(self, tmp_path, monkeypatch):
+    def test_a_file_cannot_cause_an_import(self, tmp_path, monkeypatch):
         (tmp_path / "trap.py").write_text("import pathlib; pathlib.Path(__file__).with_name('sprung').touch()\n")
         monkeypatch.syspath_prepend(tmp_path)
         interrupted(tmp_path / "run", "CartPole-v1", SMALL, 3)
@@ -271,7 +273,7 @@ class TestCannotGoOn:
 
 
 class TestMetrics:
-    def test_lines_that_were_cut_off_or_doubled_are_mended(self, tmp_path):
+    def test_truncated_and_duplicate_lines_are_repaired(self, tmp_path):
         expected = whole(tmp_path, "CartPole-v1", SMALL)
         interrupted(tmp_path / "run", "CartPole-v1", SMALL, 6)
         file = tmp_path / "run" / "metrics.jsonl"
@@ -280,7 +282,7 @@ class TestMetrics:
         resume(tmp_path / "run")
         assert contents(tmp_path / "run") == expected
 
-    def test_lines_that_are_lost_are_said(self, tmp_path):
+    def test_missing_lines_are_reported(self, tmp_path):
         interrupted(tmp_path / "run", "CartPole-v1", SMALL, 6)
         file = tmp_path / "run" / "metrics.jsonl"
         file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[3:]))
@@ -291,7 +293,7 @@ class TestMetrics:
 
 
 class TestOneAtATime:
-    def test_a_second_run_is_told_who_holds_the_directory(self, tmp_path):
+    def test_a_second_run_is_refused_with_the_process_that_locks_the_directory(self, tmp_path):
         interrupted(tmp_path / "run", "CartPole-v1", SMALL, 3)
         with RunDirectory.reopen(tmp_path / "run"):
             for again in (
@@ -303,14 +305,14 @@ class TestOneAtATime:
         assert resume(tmp_path / "run").iterations == 12
         assert not (tmp_path / "run" / ".holder.json").exists()
 
-    def test_what_a_killed_process_left_is_taken_away(self, tmp_path):
+    def test_temporary_files_of_a_killed_process_are_removed(self, tmp_path):
         interrupted(tmp_path / "run", "CartPole-v1", SMALL, 3)
         left = tmp_path / "run" / ".run-000000000192.safetensors.123.tmp"
         left.write_bytes(b"half a file")
         resume(tmp_path / "run")
         assert not left.exists()
 
-    def test_a_directory_in_which_a_process_was_killed_at_once_is_empty(self, tmp_path):
+    def test_a_directory_with_only_the_files_of_a_killed_process_counts_as_empty(self, tmp_path):
         (tmp_path / "run").mkdir()
         for name in (".lock", ".holder.json", ".config.json.17.tmp"):
             (tmp_path / "run" / name).touch()

@@ -1,4 +1,4 @@
-"""Whatever goes wrong while a run goes on: what it had is saved, and the sentence says how to go on."""
+"""A run that fails for any reason is saved, and the error says how to resume it."""
 
 import errno
 import json
@@ -21,9 +21,9 @@ from ppocore import Policy, resume, train
 from ppocore.backend import Objective, OptimizerStep
 from ppocore.cli.parser import main
 from ppocore.errors import EnvironmentFault, NonFiniteError, OutputError, RunWarning, UsageError
-from ppocore.files import run_files
+from ppocore.files import encode, read, run_files
 from ppocore.registry import available_backends
-from ppocore.runs.replay import encode_bundle, read_bundle, replay, replay_lines
+from ppocore.runs.replay import BUNDLE_FORMAT, encode_bundle, read_bundle, replay, replay_lines
 from ppocore.training.failed_update import FailedUpdate
 
 pytestmark = pytest.mark.posix
@@ -83,7 +83,7 @@ def mended():
 class TestEnvironments:
     @pytest.mark.parametrize("vectorization", ["sync", "async"])
     @pytest.mark.parametrize("fault", FAULTS)
-    def test_a_fault_is_named_the_run_saved_and_gone_on_with(self, fault, vectorization, tmp_path):
+    def test_a_fault_is_named_and_the_run_is_saved_and_resumed(self, fault, vectorization, tmp_path):
         run = tmp_path / "run"
         Walk.fault, said = FAULTS[fault]
         # Each worker counts its own steps: the third rollout in one process, or in each of four.
@@ -125,14 +125,14 @@ class TestEnvironments:
         with pytest.raises(EnvironmentFault, match=r"environment 0 failed in reset, .* longer than env_timeout=0\.5"):
             train(Slow, SMALL, runtime=TIMED)
 
-    def test_a_timeout_leaves_the_signals_as_they_were_and_the_run_too(self):
+    def test_a_timeout_changes_neither_the_signals_nor_the_run(self):
         before = signal.getsignal(signal.SIGALRM)
         assert train(Walk, SMALL, runtime=TIMED).fingerprint == train(Walk, SMALL).fingerprint
         assert signal.getsignal(signal.SIGALRM) is before
         assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
-    def test_without_a_directory_nothing_is_said_of_one(self):
+    def test_without_a_run_directory_the_error_mentions_none(self):
         Walk.fault = raising
         with pytest.raises(EnvironmentFault) as caught:
             train(Walk, SMALL)
@@ -160,12 +160,12 @@ class FullDisk:
 
 
 class TestFullDisk:
-    def test_the_older_files_stay_and_the_run_goes_on(self, tmp_path, monkeypatch):
+    def test_older_checkpoints_stay_and_the_run_continues(self, tmp_path, monkeypatch):
         run = tmp_path / "run"
         sentence = (
-            r"run-000000000384.safetensors could not be written \(No space left on device\): the run goes on, the "
+            r"run-000000000384.safetensors could not be written \(No space left on device\): the run continues, its "
         )
-        with pytest.warns(RunWarning, match=sentence + r"newest whole one is run-000000000192"):
+        with pytest.warns(RunWarning, match=sentence + r"newest checkpoint is run-000000000192"):
             train(
                 "CartPole-v1", SMALL, seed=5, run_dir=run, checkpoint_every=3, reporters=[FullDisk(monkeypatch, 5, 8)]
             )  # fmt: skip
@@ -173,14 +173,14 @@ class TestFullDisk:
         assert not list(run.glob(".*.tmp"))
         assert rows(run) == whole(tmp_path, "CartPole-v1", SMALL, checkpoint_every=3)[0]
 
-    def test_before_the_run_has_begun_it_is_wrong_use(self, tmp_path, monkeypatch):
+    def test_before_the_run_starts_it_is_a_usage_error(self, tmp_path, monkeypatch):
         monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(UsageError, match=r"run directory .* cannot be read or written \(No space left on device\)"):
             train("CartPole-v1", SMALL, run_dir=tmp_path / "run")
         monkeypatch.undo()
         assert train("CartPole-v1", SMALL, run_dir=tmp_path / "run").iterations == 12
 
-    def test_at_the_end_it_is_said_how_to_go_on(self, tmp_path, monkeypatch):
+    def test_at_the_end_the_error_says_how_to_resume(self, tmp_path, monkeypatch):
         run = tmp_path / "run"
         with (
             pytest.warns(RunWarning),
@@ -194,7 +194,7 @@ class TestFullDisk:
         resume(run)
         assert contents(run) == whole(tmp_path, "CartPole-v1", SMALL, checkpoint_every=5)
 
-    def test_lines_of_metrics_wait_until_they_can_be_written(self, tmp_path, monkeypatch):
+    def test_lines_of_metrics_are_kept_until_they_can_be_written(self, tmp_path, monkeypatch):
         from ppocore.reporting import jsonl
 
         path = tmp_path / "metrics.jsonl"
@@ -221,18 +221,18 @@ class TestFullDisk:
         with pytest.warns(RunWarning, match=said):
             sink.on_iteration(SimpleNamespace(metrics={"iteration": 2}))
         sink.on_iteration(SimpleNamespace(metrics={"iteration": 3}))  # a second warning would be an error
-        assert path.read_bytes() == b'{"iteration": 1}\n'  # no half a line
+        assert path.read_bytes() == b'{"iteration": 1}\n'  # no partial line
         room = 1000
         sink.on_iteration(SimpleNamespace(metrics={"iteration": 4}))
         assert [json.loads(line)["iteration"] for line in path.read_text().splitlines()] == [1, 2, 3, 4]
-        sink.close()
+        sink.on_end(SimpleNamespace(complete=True), None)
 
 
 class TestNotFinite:
     DIVERGING = SMALL.replace(learning_rate=1e38, anneal_learning_rate=False, max_grad_norm=None)
 
     @pytest.mark.parametrize("backend", ["numpy", "torch", "paddle", "jax"])
-    def test_a_bundle_reproduces_it_in_numpy(self, backend, tmp_path, capsys):
+    def test_a_bundle_is_reproduced_in_numpy(self, backend, tmp_path, capsys):
         if available_backends()[backend] is not None:
             pytest.skip(f"{backend} is not installed")
         with pytest.raises(NonFiniteError, match="is not finite") as caught:
@@ -249,11 +249,11 @@ class TestNotFinite:
         assert main(["replay", path]) == 0
         assert "reproduced: " in capsys.readouterr().out
         assert main(["replay", path, "--json"]) == 0
-        told = json.loads(capsys.readouterr().out)
-        assert told["reproduced"]
-        assert told["first"] == outcome.first.name
+        printed = json.loads(capsys.readouterr().out)
+        assert printed["reproduced"]
+        assert printed["first"] == outcome.first.name
 
-    def test_the_first_bad_quantity_is_named_with_its_place(self, tmp_path):
+    def test_the_first_quantity_that_is_not_finite_is_named_with_its_index(self, tmp_path):
         bundle = healthy(tmp_path)
         advantages = bundle.batch.advantages.copy()
         advantages[3] = np.inf
@@ -262,14 +262,23 @@ class TestNotFinite:
         assert outcome.error is not None
         assert any("minibatch advantages" in line and "first at [3]" in line for line in replay_lines(bundle, outcome))
 
-    def test_what_is_finite_in_float64_is_said_not_to_be_reproduced(self, tmp_path):
+    def test_an_update_that_is_finite_in_float64_is_not_reproduced(self, tmp_path):
         bundle = healthy(tmp_path)
         outcome = replay(bundle)
         assert outcome.error is None
         assert outcome.first is None
         assert replay_lines(bundle, outcome)[-1].startswith("not reproduced")
 
-    def test_a_file_that_is_no_bundle(self, tmp_path, capsys):
+    def test_a_bundle_of_an_older_version_names_the_frozen_actor_otherwise(self, tmp_path):
+        path = tmp_path / "bundle.safetensors"
+        healthy(tmp_path)
+        written = read(path, BUNDLE_FORMAT)
+        step = {name: value for name, value in written.description["step"].items() if name != "freeze_actor"}
+        description = {**written.description, "step": {**step, "hold_actor": True}}
+        path.write_bytes(encode(BUNDLE_FORMAT, written.tensors, description))
+        assert read_bundle(path).step == OptimizerStep(1e-3, 0.5, freeze_actor=True)
+
+    def test_a_file_that_is_not_a_bundle(self, tmp_path, capsys):
         (tmp_path / "file").write_bytes(b"nothing")
         assert main(["replay", str(tmp_path / "file")]) == 2
         assert "not a readable safetensors file" in capsys.readouterr().err
@@ -280,7 +289,7 @@ class TestNotFinite:
 
 
 def healthy(tmp_path):
-    """A bundle of a step that can be made, by way of its file."""
+    """A bundle of an update that succeeds, written to a file and read from it."""
     spec = spec_of("categorical")
     rng = np.random.default_rng(2)
     weights = random_weights(spec, rng)

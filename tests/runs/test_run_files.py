@@ -1,4 +1,4 @@
-"""Run files: what they hold, what is kept of them, and that anything amiss with one is said or does no harm."""
+"""Checkpoints: their contents, which are kept, and that any damage is reported or harmless."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def refusal(path, read=read_checkpoint):
 
 
 def changed(file, change, **form):
-    """The file rewritten, with a checksum that is right, after ``change(tensors, description)``."""
+    """The file rewritten after ``change(tensors, description)``, with a valid checksum."""
     with safe_open(file, framework="numpy") as opened:
         description = json.loads(opened.metadata()["ppocore"])
     tensors = load_file(file)
@@ -78,7 +78,7 @@ class TestContents:
         assert str(tiny.parent) not in json.dumps(description)
 
     @pytest.mark.parametrize("config", [SMALL, SMALL.replace(normalize_observations=True)])
-    def test_it_is_a_policy_too(self, config, tmp_path):
+    def test_a_checkpoint_is_also_a_policy(self, config, tmp_path):
         result = train("CartPole-v1", config, run_dir=tmp_path / "run")
         observations = np.random.default_rng(0).normal(size=(50, 4))
         expected = result.policy.act_on_vectors(observations, False, rng=np.random.default_rng(1))
@@ -86,7 +86,7 @@ class TestContents:
             found = Policy.load(path).act_on_vectors(observations, False, rng=np.random.default_rng(1))
             assert np.array_equal(found, expected)
 
-    def test_of_a_run_that_was_killed_the_policy_is_that_of_the_newest_whole_file(self, tmp_path):
+    def test_the_policy_of_a_killed_run_is_that_of_its_newest_undamaged_checkpoint(self, tmp_path):
         run = tmp_path / "run"
         train("CartPole-v1", SMALL, run_dir=run, checkpoint_every=2, keep=9, reporters=[StopAfter(7)])
         (run / "policy.safetensors").unlink()
@@ -127,26 +127,26 @@ class TestKept:
         best = read_checkpoint(run / "best.safetensors")
         assert best.description["best"] == {"return": max(returns.values()), "steps": best.steps}
         assert returns[best.steps] == max(returns.values())
-        # Evaluating takes nothing from the run's random streams.
+        # Evaluation does not use the run's random streams.
         assert train("CartPole-v1", SMALL, seed=3).fingerprint == resume(run).fingerprint
 
-    def test_the_best_is_named_so_by_a_run_that_goes_on_if_it_was_killed_before(self, tmp_path):
+    def test_a_resumed_run_copies_the_best_checkpoint_if_it_was_killed_before(self, tmp_path):
         run, config = tmp_path / "run", SMALL.replace(anneal_learning_rate=False)
         train("CartPole-v1", config, seed=3, run_dir=run, checkpoint_every=1, keep=20, reporters=[StopAfter(4)])
         best = read_checkpoint(run_files(run)[-1]).description["best"]["steps"]
         for file in run_files(run):
             if read_checkpoint(file).steps > best:
-                file.unlink()  # as if killed when the best had just been written
+                file.unlink()  # as if killed just before the best was copied
         (run / "best.safetensors").write_bytes(b"the best before")
         assert resume(run, steps=best).steps == best
         assert (run / "best.safetensors").read_bytes() == run_files(run)[-1].read_bytes()
 
-    def test_none_before_the_end(self, tmp_path):
+    def test_no_checkpoint_before_the_end(self, tmp_path):
         train("CartPole-v1", SMALL, run_dir=tmp_path / "run", checkpoint_every=0)
         assert [read_checkpoint(file).steps for file in run_files(tmp_path / "run")] == [12 * 64]
 
-    def test_a_slow_run_is_saved_every_minute_too(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("ppocore.runs.checkpoints.SECONDS", -1.0)  # every iteration takes more than that
+    def test_a_slow_run_is_also_saved_every_minute(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("ppocore.runs.checkpoints.SECONDS", -1.0)  # every iteration takes longer
         train("CartPole-v1", SMALL, seed=3, run_dir=tmp_path / "run", checkpoint_every=8, keep=99)
         monkeypatch.undo()
         assert [read_checkpoint(file).iterations for file in run_files(tmp_path / "run")] == list(range(1, 13))
@@ -154,7 +154,7 @@ class TestKept:
         assert contents(tmp_path / "run") == contents(tmp_path / "other")
 
     @pytest.mark.parametrize("bad", [{"checkpoint_every": -1}, {"keep": 0}, {"evaluate_episodes": -3}, {"keep": 1.5}])
-    def test_settings_that_make_no_sense(self, bad, tmp_path):
+    def test_saving_settings_out_of_range_are_refused(self, bad, tmp_path):
         with pytest.raises(UsageError, match=f"{next(iter(bad))}=.* must be an integer, at least"):
             train("CartPole-v1", SMALL, run_dir=tmp_path / "run", **bad)
         assert not (tmp_path / "run").exists()
@@ -187,18 +187,18 @@ class TestDamage:
         file.write_bytes(content + b"\0")
         assert "not a readable safetensors file" in refusal(file)
 
-    def test_a_damaged_file_is_put_aside_for_an_older_one(self, tmp_path):
+    def test_a_damaged_checkpoint_is_renamed_and_an_older_one_is_read(self, tmp_path):
         run = tmp_path / "run"
         train("CartPole-v1", SMALL, seed=5, run_dir=run, checkpoint_every=2, reporters=[StopAfter(8)])
         expected = train("CartPole-v1", SMALL, seed=5, run_dir=tmp_path / "whole", checkpoint_every=2)
         newest = run_files(run)[-1]
         newest.write_bytes(newest.read_bytes()[:-100])
-        with pytest.warns(RunWarning, match=f"{newest.name} is not a readable .* falling back to an older checkpoint"):
+        with pytest.warns(RunWarning, match=f"{newest.name} is not a readable .* an older checkpoint is read instead"):
             assert resume(run).fingerprint == expected.fingerprint
         assert contents(run) == contents(tmp_path / "whole")
         assert (run / f"damaged-{newest.name}").is_file()
 
-    def test_if_none_is_whole_nothing_is_begun(self, tmp_path):
+    def test_if_all_checkpoints_are_damaged_the_run_is_not_started(self, tmp_path):
         run = tmp_path / "run"
         train("CartPole-v1", TINY, run_dir=run)
         for file in run_files(run):
@@ -214,7 +214,7 @@ class TestForeign:
         newer = changed(file, lambda tensors, description: None, versions=(1, 7))
         assert "is a checkpoint of version 7, this ppocore reads 1 and 2: upgrade ppocore" in refusal(newer)
         older = changed(file, lambda tensors, description: None, versions=(0,))
-        assert "version 0, this ppocore reads 1: use the ppocore that wrote it" in refusal(older)
+        assert "version 0, this ppocore reads 1 and 2: use the ppocore that wrote it" in refusal(older)
 
     def test_other_files(self, file, tiny):
         assert "is a safetensors file but not a ppocore checkpoint" in refusal(
@@ -241,7 +241,7 @@ class TestForeign:
             lambda tensors, description: tensors.pop("environments.observations"),
         ],
     )
-    def test_one_that_contradicts_itself(self, file, change):
+    def test_an_inconsistent_checkpoint_is_refused(self, file, change):
         assert "does not describe a run" in refusal(changed(file, change))
 
     @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ class TestForeign:
             lambda tensors, description: description.pop("learner"),
         ],
     )
-    def test_one_that_does_not_fit_the_run_is_not_gone_on_with(self, change, tiny, tmp_path):
+    def test_a_checkpoint_of_another_run_is_not_resumed(self, change, tiny, tmp_path):
         run = tmp_path / "run"
         run.mkdir()
         for name in ("config.json", "metrics.jsonl", "run-000000000048.safetensors"):
@@ -270,14 +270,14 @@ class TestForeign:
         assert "\n" not in str(caught.value)
         assert rows_of(run) == rows_of(tiny)
 
-    def test_sizes_are_held_against_the_tensors_before_anything_is_made(self, file):
+    def test_sizes_are_compared_with_the_tensors_before_anything_is_allocated(self, file):
         def huge(tensors, description):
             description["network"]["hidden_sizes"] = [10**7, 10**7]
 
         with pytest.raises(UsageError, match="does not describe a policy"):
             Policy.load(changed(file, huge))
 
-    def test_names_in_the_directory_that_only_look_like_run_files(self, tiny, tmp_path):
+    def test_file_names_that_only_resemble_checkpoints(self, tiny, tmp_path):
         for name in ("run-1.safetensors", "run-000000000048.safetensors.bak", "xrun-000000000048.safetensors"):
             (tmp_path / name).touch()
         assert run_files(tmp_path) == []

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.posix
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("vectorization", ["sync", "async"])
-def test_a_signal_saves_and_ends_the_run(number, vectorization, tmp_path):
+def test_a_signal_ends_the_run_and_it_is_saved(number, vectorization, tmp_path):
     command = [sys.executable, "-m", "ppocore", "train", "CartPole-v1", "--run-dir", "run", "--steps", "10000000"]
     process = subprocess.Popen(
         [
@@ -57,7 +57,7 @@ def test_a_signal_saves_and_ends_the_run(number, vectorization, tmp_path):
     assert result.fingerprint == train("CartPole-v1", config).fingerprint
 
 
-def test_killed_at_random_instants_it_is_the_run_that_was_never_killed():
+def test_a_run_killed_at_random_equals_one_that_was_never_killed():
     """`benchmarks/kill.py` in full: 100 kills of each kind, on every backend."""
     script = Path(__file__).resolve().parent.parent.parent / "benchmarks" / "kill.py"
     command = [sys.executable, str(script), "--kills", "8", "--backends", "numpy", "--json"]

@@ -125,6 +125,6 @@ def test_bounds_that_do_not_fit_the_shape_are_refused(key):
         ActionSpace.from_dict({**action_space(ACTIONS["matrix"]).to_dict(), key: [0.5]})
 
 
-def test_a_part_keeps_its_place():
+def test_a_part_keeps_its_position():
     parts = (("b", DiscreteObservation(2)), ("a", DiscreteObservation(2)))
     assert DictObservation(parts) != DictObservation(parts[::-1])

@@ -45,7 +45,7 @@ class MomentsNotRounded(NumpyBackend):
 
     def update(self, batch, objective, step):
         stats = super().update(batch, objective, step)
-        if not step.hold_actor:
+        if not step.freeze_actor:
             self._exact[1:] = self._float64
         return stats
 
@@ -79,7 +79,7 @@ class TransposedWeights(NumpyBackend):
 class StateReturnsViews(NumpyBackend):
     def state(self):
         weights, *slots = map(self._layout.named, self._stored)
-        return to_state(self._optimizer, OptimizerState(weights, tuple(slots), self._steps, self._held))
+        return to_state(self._optimizer, OptimizerState(weights, tuple(slots), self._steps, self._frozen_steps))
 
 
 class NoStepCount(NumpyBackend):
@@ -155,7 +155,7 @@ class HeldMomentsDecay(NumpyBackend):
 
     def update(self, batch, objective, step):
         stats = super().update(batch, objective, step)
-        if step.hold_actor:
+        if step.freeze_actor:
             self._stored[1:, ~self._critic] *= np.float32(ADAM_BETAS[0])
             np.copyto(self._exact, self._stored)
         return stats
@@ -165,9 +165,9 @@ class HeldStepsCounted(NumpyBackend):
     """Counts held steps in the actor's bias correction."""
 
     def _adam(self, how):
-        held, self._held = self._held, 0
+        frozen, self._frozen_steps = self._frozen_steps, 0
         super()._adam(how)
-        self._held = held
+        self._frozen_steps = frozen
 
 
 class HeldStepsNotLoaded(NumpyBackend):

@@ -73,7 +73,7 @@ def test_a_large_problem_is_printed_as_a_call_of_random_problem():
     assert_problems_equal(executed(code), problem)
 
 
-SETTINGS = {"seed": 3, "steps": 2, "critic_learning_rate": 0.01, "separate": True, "hold_actor": (False, True)}
+SETTINGS = {"seed": 3, "steps": 2, "critic_learning_rate": 0.01, "separate": True, "freeze_actor": (False, True)}
 
 
 @pytest.mark.parametrize("kind", KINDS)

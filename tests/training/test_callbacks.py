@@ -1,4 +1,4 @@
-"""Callbacks look at a run and stop it; whatever ends a run, the last whole iteration is saved."""
+"""Callbacks observe a run and can stop it; however a run ends, its last complete iteration is saved."""
 
 import gymnasium as gym
 import numpy as np
@@ -13,7 +13,7 @@ from ppocore.policy import Policy
 
 
 class Recorder(Callback):
-    """Notes what it is called with."""
+    """Records its calls."""
 
     def __init__(self, name="", calls=None):
         self.name, self.calls = name, [] if calls is None else calls
@@ -105,7 +105,7 @@ class TestWhatIsSeen:
 
         assert train("CartPole-v1", SMALL, callbacks=[End()]).fingerprint == kept["fingerprint"]
 
-    def test_looking_changes_nothing(self):
+    def test_reading_a_run_changes_nothing(self):
         expected = train("CartPole-v1", SMALL).fingerprint
         assert train("CartPole-v1", SMALL, callbacks=[Recorder(), lambda run: run.policy]).fingerprint == expected
 
@@ -148,7 +148,7 @@ class TestStopping:
 
 
 class TestErrors:
-    def test_of_a_backend(self, failing_backend, tmp_path):
+    def test_an_error_of_a_backend(self, failing_backend, tmp_path):
         run = tmp_path / "run"
         with pytest.raises(RuntimeError, match="CUDA out of memory") as caught:
             train("CartPole-v1", SMALL, backend=failing_backend, seed=5, run_dir=run)
@@ -161,7 +161,7 @@ class TestErrors:
         assert contents(run) == whole(tmp_path, "CartPole-v1", SMALL)
 
     @pytest.mark.parametrize("error", [KeyError("x"), MemoryError(), SystemExit(0), GeneratorExit()])
-    def test_of_a_callback(self, error, tmp_path):
+    def test_an_error_of_a_callback(self, error, tmp_path):
         run = tmp_path / "run"
         with pytest.raises(type(error)) as caught:
             train("CartPole-v1", SMALL, seed=5, run_dir=run, callbacks=[Failing(7, error)])
@@ -187,7 +187,7 @@ class TestErrors:
         with pytest.warns(RunWarning, match="Failing failed when the run ended"), pytest.raises(KeyError):
             train("CartPole-v1", SMALL, callbacks=[Failing(2, KeyError("x")), Failing("end", LookupError("y"))])
 
-    def test_ctrl_c_while_ending_asks_once_more(self):
+    def test_a_callback_interrupted_at_the_end_is_called_again(self):
         class Interrupted(Callback):
             ends = 0
 
@@ -225,7 +225,7 @@ class TestWrongKinds:
             ([type("Half", (), {"on_start": print})()], "has no method on_iteration: derive its class"),
         ],
     )
-    def test_one_sentence_before_anything_begins(self, callbacks, sentence, tmp_path):
+    def test_wrong_callbacks_are_refused_in_one_sentence_before_the_run(self, callbacks, sentence, tmp_path):
         with pytest.raises(UsageError, match=sentence):
             train("CartPole-v1", SMALL, run_dir=tmp_path / "run", callbacks=callbacks)
         assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""A collector handed in takes the place of environments; what lacks something of one is refused at once."""
+"""A collector can replace environments; an incomplete one is refused before the run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def copy_of(rollout):
 
 
 class Recording:
-    """Passes everything on to a collector, and records what it was asked for and what it gave."""
+    """Wraps a collector, and records its calls and rollouts."""
 
     def __init__(self, collector):
         self.inner, self.calls, self.rollouts, self.episodes = collector, [], [], []
@@ -71,7 +71,7 @@ class Recording:
 
 
 class Replaying:
-    """Has no environments: gives recorded rollouts again."""
+    """Replays recorded rollouts without environments."""
 
     keep_final_infos = False
 
@@ -106,7 +106,7 @@ def test_a_run_with_a_collector_is_that_of_its_environments(env):
     ]
 
 
-def test_a_collector_is_started_once_asked_for_each_rollout_and_closed():
+def test_a_collector_is_started_once_called_for_each_rollout_and_closed():
     collector = Recording(local())
     result = train(None, SMALL, collector=collector, seed=5)
     assert result.iterations == 12
@@ -125,7 +125,7 @@ def test_a_collector_is_started_once_asked_for_each_rollout_and_closed():
     ],
     ids=["clip", "re-estimated", "divergence"],
 )
-def test_recorded_rollouts_are_learned_from_without_any_environment(changes):
+def test_recorded_rollouts_need_no_environment(changes):
     config = SMALL.replace(**changes)
     recording = Recording(local())
     expected = train(config=config, collector=recording, seed=5)
@@ -137,7 +137,7 @@ def test_recorded_rollouts_are_learned_from_without_any_environment(changes):
     ]
 
 
-def test_the_settings_are_those_of_the_environments_name():
+def test_the_preset_is_that_of_the_environments_name():
     collector = Recording(local(num_envs=8))
     with pytest.raises(UsageError, match="num_envs"):
         train(collector=local(num_envs=3))
@@ -166,7 +166,7 @@ def test_a_collector_that_lacks_something_is_refused_before_anything_begins(name
     inner.close()
 
 
-def test_what_contradicts_a_collector_is_refused(tmp_path):
+def test_arguments_that_contradict_a_collector_are_refused(tmp_path):
     collector = Recording(local())
     for arguments, message in [
         ({"env": "CartPole-v1"}, "^env cannot be given together with a collector"),
@@ -179,7 +179,7 @@ def test_what_contradicts_a_collector_is_refused(tmp_path):
             train(**{"config": SMALL, "collector": collector, "run_dir": tmp_path / "run", **arguments})
     assert collector.calls == []
     assert not (tmp_path / "run").exists()
-    with pytest.raises(UsageError, match=r"^num_envs is 2, but the collector has 4 environments$"):
+    with pytest.raises(UsageError, match=r"^num_envs=2 differs from the collector's 4 environments: make them equal$"):
         train(config=SMALL.replace(num_envs=2), collector=collector)
     assert collector.calls == ["close"]
 
@@ -192,26 +192,26 @@ def test_a_collector_is_closed_whatever_ends_the_run(tmp_path):
             return super().collect(actor)
 
     collector = Failing(local())
-    with pytest.raises(EnvironmentFault, match="the cluster is gone; the run as it was after 192 steps is saved"):
+    with pytest.raises(EnvironmentFault, match="the cluster is gone; the run after 192 steps is saved"):
         train(config=SMALL, collector=collector, run_dir=tmp_path / "run", seed=5)
     assert collector.calls[-1] == "close"
     result = resume(tmp_path / "run", collector=local())
     assert result.fingerprint == train("CartPole-v1", SMALL, seed=5).fingerprint
 
 
-def test_a_rollout_that_does_not_fit_ends_the_run_with_what_it_had(tmp_path):
+def test_a_rollout_of_the_wrong_shape_ends_the_run_and_it_is_saved(tmp_path):
     class Short(Recording):
         def collect(self, actor):
             rollout = super().collect(actor)
             return rollout if len(self.rollouts) < 3 else rollout._replace(rewards=rollout.rewards[1:])
 
     with pytest.raises(
-        RunError, match=r"gave rewards of shape \(15, 4\), expected \(16, 4\); .* after 128 steps is saved"
+        RunError, match=r"returned rewards of shape \(15, 4\), expected \(16, 4\); .* after 128 steps is saved"
     ):
         train(config=SMALL, collector=Short(local()), run_dir=tmp_path / "run", seed=5)
 
 
-def test_a_run_goes_on_with_a_new_collector_to_the_same_bytes(tmp_path):
+def test_a_run_resumed_with_a_new_collector_has_the_same_bytes(tmp_path):
     train(config=SMALL, collector=local(), seed=5, run_dir=tmp_path / "whole")
     stopped = train(config=SMALL, collector=local(), seed=5, run_dir=tmp_path / "parts", reporters=[StopAfter(5)])
     assert stopped.interrupted
@@ -231,8 +231,8 @@ def test_a_run_goes_on_with_a_new_collector_to_the_same_bytes(tmp_path):
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
 
 
-def test_an_episode_that_does_not_go_on_is_forgotten_by_the_statistics_and_the_scaler(tmp_path):
-    """Whatever collector it was; here one that cannot bring its environments back."""
+def test_an_abandoned_episode_is_dropped_by_the_statistics_and_the_scaler(tmp_path):
+    """With a collector that cannot restore its environments."""
     config = SMALL.replace(normalize_rewards=True)
     train(config=config, collector=local(), seed=5, run_dir=tmp_path / "run", reporters=[StopAfter(5)])
 
@@ -250,7 +250,7 @@ def test_an_episode_that_does_not_go_on_is_forgotten_by_the_statistics_and_the_s
             self.setup = setup
             super().start(setup)
 
-    with pytest.raises(UsageError, match=r"environment 1 cannot be brought back .*it is gone"):
+    with pytest.raises(UsageError, match=r"environment 1 cannot be restored .*it is gone"):
         resume(tmp_path / "run", collector=Forgetful(local()))
     collector = Forgetful(local())
     with pytest.warns(RuntimeWarning, match="it is gone"):

@@ -22,7 +22,7 @@ NORMALIZED = CONFIG.replace(normalize_observations=True, normalize_rewards=True,
     [("CartPole-v1", CONFIG), ("Pendulum-v1", CONFIG), ("Pendulum-v1", NORMALIZED)],
     ids=["discrete", "continuous", "normalized"],
 )
-def test_twice_and_with_two_threads(env, config):
+def test_repeated_and_with_two_threads(env, config):
     first = train(env, config, seed=3)
     again = train(env, config, seed=3)
     threaded = train(env, config, seed=3, runtime={"threads": 2})

@@ -1,4 +1,4 @@
-"""What an iteration does with the settings that change how it learns, seen from outside a run."""
+"""The settings of each iteration's updates, recorded by a backend."""
 
 from itertools import pairwise
 
@@ -15,7 +15,7 @@ SMALL = PPOConfig(
 
 
 class Recorder(NumpyBackend):
-    """Remembers every update that it was asked for, and its state before it."""
+    """Records every update and the state before it."""
 
     made: list = []  # noqa: RUF012 (of the class: the trainer makes the backend)
 
@@ -71,7 +71,7 @@ def test_the_learning_rate_follows_the_divergence():
     assert rate.value == 1e-2
 
 
-def test_a_run_with_a_target_adapts_penalty_and_rate_to_what_each_iteration_did(recorded):
+def test_a_run_with_a_target_adapts_penalty_and_rate_to_the_divergence(recorded):
     result, made = recorded(
         objective="kl", kl_penalty_target=1e-3, adaptive_lr_kl=1e-3, anneal_learning_rate=False, learning_rate=3e-3
     )
@@ -121,30 +121,30 @@ def test_the_critic_has_its_own_rate_annealed_alike(recorded):
         assert step.critic_learning_rate == pytest.approx(1e-2 * remaining)
 
 
-def test_with_separate_optimizers_the_stop_holds_the_actor_and_the_critic_goes_on(recorded):
+def test_with_separate_optimizers_target_kl_freezes_the_actor_and_not_the_critic(recorded):
     result, made = recorded(separate_optimizers=True, target_kl=1e-4, learning_rate=1e-2)
-    held = 0
+    frozen_steps = 0
     for iteration in range(8):
         updates = made[12 * iteration : 12 * iteration + 12]
         over = [i for i, (_, _, _, stats, _) in enumerate(updates) if stats.approx_kl > 1e-4]
         first = over[0] if over else 12
         for i, (_, _, step, _, state) in enumerate(updates):
             assert step.separate
-            assert step.hold_actor == (i > first)
-            held += i > first
-            assert state.get("adam.held", 0) == held
+            assert step.freeze_actor == (i > first)
+            frozen_steps += i > first
+            assert state.get("adam.held", 0) == frozen_steps
             if i > first:
                 before = updates[i - 1][4]
                 same = {name: np.array_equal(state[name], before[name]) for name in state if name in before}
                 assert all(equal for name, equal in same.items() if "actor." in name)
                 assert not any(equal for name, equal in same.items() if "critic." in name and "weight" in name)
-    assert held > 20
+    assert frozen_steps > 20
     assert result.history[-1]["updates"] == 8 * 12
     together, _ = recorded(target_kl=1e-4, learning_rate=1e-2)
     assert together.history[-1]["updates"] < 8 * 12
 
 
-def test_advantages_are_estimated_anew_before_each_epoch_with_the_values_of_the_moment(recorded):
+def test_advantages_are_reestimated_before_each_epoch_with_the_current_values(recorded):
     result, made = recorded(recompute_advantages=True, normalize_advantages=False, gamma=0.0, learning_rate=1e-2)
     for index, (kept, _, _, _, _) in enumerate(made):
         # With gamma 0 the return is the reward of 1, and the advantage that less the value.
@@ -158,7 +158,7 @@ def test_advantages_are_estimated_anew_before_each_epoch_with_the_values_of_the_
             assert np.abs(values - kept["values"]).max() > 1e-4  # the rollout's, which the value clip uses
 
 
-def test_a_divergence_in_a_network_of_ones_own_needs_no_parts():
+def test_the_divergence_of_an_own_network_needs_no_parts():
     class Own(NumpyBackend):
         own_network = "something"
 

@@ -1,4 +1,4 @@
-"""Rollouts collected in this process are what the environments did, whatever their autoreset mode."""
+"""Rollouts collected in this process match the environments' steps in every autoreset mode."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ import ppocore.envs.base
 from ppocore.distributions import Categorical
 from ppocore.envs import make_environments
 from ppocore.normalize import ObservationNormalizer, RewardScaler
-from ppocore.spaces import DiscreteAction
-from ppocore.spaces.actions import ActionAdapter
+from ppocore.spaces import ActionAdapter, DiscreteAction
 from ppocore.training import CollectorSetup, LocalCollector
 
 STEPS, ENVS = 13, len(SCRIPTS)
@@ -59,7 +58,7 @@ def test_rollouts_are_those_played_by_hand(vector):
         collector = started(environments)
         played = [played_by_hand(i, script) for i, script in enumerate(scripts)]
         returns = []
-        for _ in range(3):  # each rollout goes on where the last one ended
+        for _ in range(3):  # each rollout starts where the last one ended
             rollout = collector.collect(Scripted())
             assert len(rollout.final_index) == len(rollout.final_observations)
             assert rollout.masks is None
@@ -119,7 +118,7 @@ def test_observations_and_rewards_are_normalized_as_by_hand():
 
 
 class Telling(ScriptedEnv):
-    """Says which step of which episode it is, in every kind of entry; some only where an episode ends."""
+    """Gives the step and the episode in every kind of info entry; some only at the end of an episode."""
 
     def reset(self, *, seed=None, options=None):
         observation, _ = super().reset(seed=seed)
@@ -141,7 +140,7 @@ class Telling(ScriptedEnv):
 
 
 def told(number, script):
-    """The infos with which the episodes of one environment end, played by hand."""
+    """The final infos of the episodes of one environment, played by hand."""
     env = Telling(number, script)
     while True:
         observation, _ = env.reset()
@@ -221,7 +220,7 @@ def test_no_info_is_read_unless_asked_for(monkeypatch):
         assert len(collector.final_infos) == len(calls) == len(collector.statistics.rollout_returns) > 5
 
 
-def test_a_state_goes_on_with_the_same_rollouts():
+def test_a_restored_state_gives_the_same_rollouts():
     def begun():
         return started(make_environments("CartPole-v1", 3, seed=2))
 
@@ -240,13 +239,13 @@ def test_a_state_goes_on_with_the_same_rollouts():
     expected = collector.collect(Uniform())
     assert all(np.array_equal(state[name], copies[name]) for name in copies)
     again._setup.rng.bit_generator.state = np.random.default_rng(0).bit_generator.state
-    for _ in range(3):  # the generator is the run's, which restores it
+    for _ in range(3):  # a run would restore the generator
         again._setup.distribution.noise(again._setup.rng, (STEPS, 3))
     assert again.load_state(state) == {}
     for name, array in again.collect(Uniform())._asdict().items():
         if array is not None:
             np.testing.assert_array_equal(array, getattr(expected, name), err_msg=name)
-    with pytest.raises(ValueError, match=r"observations of shape \(3, 4\), the environments \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"observations of shape \(3, 4\), expected \(2, 4\)"):
         started(make_environments("CartPole-v1", 2, seed=2)).load_state(state)
     with pytest.raises(KeyError):
         again.load_state({"observations": state["observations"]})

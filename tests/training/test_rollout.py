@@ -1,4 +1,4 @@
-"""Minibatches hold every valid step once an epoch and nothing else; advantages are those of gae."""
+"""Minibatches have every valid step once per epoch and nothing else; advantages are those of gae."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def collected(buffer, size, seed=0, **settings):
 
 
 def numbers(batch):
-    """Which steps a minibatch of a `numbered` buffer holds, every field of it saying the same."""
+    """The steps in a minibatch of a `numbered` buffer, after a check that all its fields agree."""
     k = batch.observations[:, 0]
     np.testing.assert_array_equal(batch.observations, k[:, None] + [0, 1000, 2000])
     np.testing.assert_array_equal(batch.actions, np.broadcast_to(k + 3000, batch.actions.T.shape).T)
@@ -100,7 +100,7 @@ def test_every_order_of_an_epoch_is_as_likely_as_any_other():
 
 @settings(deadline=None)
 @given(shapes, st.integers(1, 40), SEEDS, st.sampled_from([np.float32, np.float64]))
-def test_advantages_are_normalised_within_each_minibatch(shape, size, seed, dtype):
+def test_advantages_are_normalized_within_each_minibatch(shape, size, seed, dtype):
     buffer, rng = RolloutBuffer(*shape, 1), np.random.default_rng(seed)
     buffer.advantages[:] = rng.normal(5.0, 3.0, shape)
     raw = collected(buffer, size, seed, epochs=2, normalize_advantages=False, dtype=dtype)
@@ -123,7 +123,7 @@ def test_equal_advantages_and_minibatches_of_one_sample_become_0(advantage, size
         assert batch.advantages.tolist() == [0.0] * len(batch.advantages)
 
 
-def test_advantages_are_not_normalised_over_invalid_rows():
+def test_advantages_are_not_normalized_over_invalid_rows():
     valid = np.array([[True, False], [True, True], [False, True]])
     buffer = numbered((3, 2), valid)
     buffer.advantages[valid] = [1.0, 2.0, 3.0, 6.0]
@@ -237,7 +237,7 @@ def test_masks_and_old_parameters_go_with_their_step():
     assert [numbers(batch) for batch in without] == [numbers(batch) for batch in batches]
 
 
-def test_advantages_are_normalized_over_the_rollout_where_that_is_asked_for():
+def test_advantages_are_normalized_over_the_rollout_on_request():
     buffer = numbered((8, 4), np.arange(32).reshape(8, 4) % 5 != 0)
     batches = collected(buffer, 6, normalize_advantages=True, advantage_scope="rollout")
     held = np.concatenate([batch.observations[:, 0] for batch in batches])
@@ -249,7 +249,7 @@ def test_advantages_are_normalized_over_the_rollout_where_that_is_asked_for():
     assert each.max() > 0.01  # not each minibatch's own
 
 
-def test_what_is_done_before_an_epoch_is_seen_in_it():
+def test_changes_before_an_epoch_take_effect_in_it():
     buffer = numbered((5, 3))
     calls = []
 

@@ -1,4 +1,4 @@
-"""What is computed from a rollout, held against sums written out one sample at a time."""
+"""The functions of a rollout, compared with sums written out one sample at a time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def network(spec, rng):
 
 
 def rollout_of(spec, seed, steps=6, envs=3, masked=False, finals=((1, 2), (4, 0), (4, 1))):
-    """A rollout by a random network of ``spec``, with observations that nothing but chance led to."""
+    """A rollout by a random network of ``spec``, with random observations."""
     rng = np.random.default_rng(seed)
     acting, weights = network(spec, rng)
     distribution = spec.distribution()
@@ -68,10 +68,10 @@ def log_softmax(logits, mask):
 
 
 @pytest.mark.parametrize("finals", [(), ((0, 0),), ((5, 2), (1, 1), (1, 0))])
-def test_values_are_those_of_each_observation_and_of_what_truly_followed_it(finals):
+def test_values_are_those_of_each_observation_and_of_its_true_successor(finals):
     spec = spec_of("categorical", 3, (5,))
     rollout, _ = rollout_of(spec, 1, finals=finals)
-    acting, weights = network(spec, np.random.default_rng(2))  # another than the one that acted
+    acting, weights = network(spec, np.random.default_rng(2))  # not the network that acted
     values, next_values = evaluate(rollout, acting)
     assert values.dtype == next_values.dtype == np.float32
     final = {place: rollout.final_observations[k] for k, place in enumerate(finals)}
@@ -83,7 +83,7 @@ def test_values_are_those_of_each_observation_and_of_what_truly_followed_it(fina
             np.testing.assert_allclose([values[t, i], next_values[t, i]], expected, rtol=1e-6, atol=1e-7)
 
 
-def test_values_may_be_written_to_without_changing_one_another():
+def test_values_and_next_values_share_no_memory():
     rollout, (spec, *_) = rollout_of(spec_of("categorical", 3, (5,)), 1)
     values, next_values = evaluate(rollout, network(spec, np.random.default_rng(0))[0])
     before = values.copy()
@@ -243,7 +243,7 @@ def test_an_array_that_does_not_fit_is_named_with_its_shape(name):
         bad = np.concatenate([array, array], axis=1)
     with pytest.raises(RunError) as error:
         check_rollout(rollout._replace(**{name: bad}), 6, 3)
-    assert str(error.value).startswith(f"the collector gave {name} of shape {bad.shape}, expected (")
+    assert str(error.value).startswith(f"the collector returned {name} of shape {bad.shape}, expected (")
 
 
 def test_a_rollout_of_another_size_or_without_a_valid_step_is_refused():

@@ -1,4 +1,4 @@
-"""The run as a whole: what it learns, counts, writes and refuses."""
+"""Complete runs: what they learn, count, write and refuse."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ def test_learns_a_continuous_target():
     assert result.policy.act(np.zeros(2))[0] == pytest.approx(0.6, abs=0.1)
 
 
-def test_counts_whole_rollouts_and_never_more_steps_than_asked_for():
+def test_counts_complete_rollouts_and_at_most_total_steps():
     result = train(Corridor, SMALL.replace(total_steps=500))
-    assert result.steps == 3 * 4 * 32  # a fourth rollout would make 512
+    assert result.steps == 3 * 4 * 32  # a fourth rollout would exceed them
     assert result.iterations == 3
     assert [m["steps"] for m in result.history] == [128, 256, 384]
 
@@ -107,7 +107,7 @@ def test_every_step_of_an_episode_is_counted_once_across_rollouts():
 
 
 def test_first_minibatch_of_a_rollout_has_ratio_one():
-    # One update an iteration sees the policy that acted: no divergence but for the rounding to float32.
+    # With one update per iteration, the policy is the one that acted: no divergence except for rounding to float32.
     result = train(Corridor, SMALL.replace(update_epochs=1, minibatch_size=128))
     assert max(abs(m["approx_kl"]) for m in result.history) < 1e-12
     assert all(m["clip_fraction"] == 0.0 for m in result.history)
@@ -153,7 +153,7 @@ def test_policy_of_a_run_is_the_policy_of_its_file(tmp_path):
     assert json.loads((tmp_path / "run" / "config.json").read_text())["config"]["num_envs"] == 4
 
 
-def test_ctrl_c_keeps_the_policy_of_the_last_whole_iteration(tmp_path):
+def test_ctrl_c_keeps_the_policy_of_the_last_complete_iteration(tmp_path):
     class Interrupt:
         def begin(self, start): ...
         def close(self): ...
@@ -172,7 +172,7 @@ def test_ctrl_c_keeps_the_policy_of_the_last_whole_iteration(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_a_reward_that_is_not_finite_ends_the_run_and_keeps_the_policy(bad, tmp_path):
+def test_a_reward_that_is_not_finite_ends_the_run_and_the_policy_is_saved(bad, tmp_path):
     Broken.bad = bad
     with pytest.raises(EnvironmentFault, match=r"Broken: environment 0 gave the reward .* step 3 .*seed \d+"):
         train(Broken, SMALL, run_dir=tmp_path / "run")

@@ -1,4 +1,4 @@
-"""Whole runs on every backend: equal to the bit in exact mode, near in float32, and stopped alike."""
+"""Complete runs on every backend: bit-identical in exact mode, close in float32, and with the same errors."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ RUNS = {
             normalize_rewards=True,
             shared_trunk=True,
             hidden_sizes=(24,),
-            minibatch_size=48,  # an epoch of 128 is cut into parts of 43, 43 and 42
+            minibatch_size=48,  # an epoch of 128 is split into 43, 43 and 42
         ),
     ),
 }
@@ -75,7 +75,7 @@ OBJECTIVES = {
     "rate adapted to kl": {"adaptive_lr_kl": 2e-3, "anneal_learning_rate": False},
     "separate optimizers": {"separate_optimizers": True, "critic_learning_rate": 5e-3, "target_kl": 2e-3},
     "critic's rate": {"critic_learning_rate": 5e-3, "critic_l2_coef": 1e-3},
-    "advantages anew": {"recompute_advantages": True, "advantage_estimator": "vtrace"},
+    "recomputed advantages": {"recompute_advantages": True, "advantage_estimator": "vtrace"},
     "advantages of the rollout": {"advantage_scope": "rollout", "advantage_estimator": "n_step", "value_target": "td"},
     "entropy annealed": {"anneal_entropy_coef": True, "anneal_clip_range": True, "entropy_coef": 0.1},
 }
@@ -132,7 +132,7 @@ def copied(batch):
 
 
 class Recorder:
-    """A NumPy backend that keeps what each update was given, and the weights it began with."""
+    """A NumPy backend that records the arguments of each update and the initial weights."""
 
     def __init__(self):
         self.calls = []
@@ -168,7 +168,7 @@ def recorded(name, iterations, **changes):
 
 
 @pytest.mark.parametrize("name", ["discrete", "normalized, shared trunk, linear"])
-def test_a_run_goes_on_in_another_backend_as_if_nothing_had_changed_hands(name):
+def test_a_run_handed_to_another_backend_is_unchanged(name):
     recorder = recorded(name, 4)
     half = len(recorder.calls) // 2 - 1  # in the middle of an iteration
     whole = recorder.backend("numpy")
@@ -185,7 +185,7 @@ def test_a_run_goes_on_in_another_backend_as_if_nothing_had_changed_hands(name):
         assert_states_equal(recorder.replay(other, recorder.calls[half:]), expected)
 
 
-def test_moments_matter_to_what_is_handed_over():
+def test_moments_matter_when_a_run_is_handed_over():
     recorder = recorded("discrete", 2)
     for name in BACKENDS:
         one, other = recorder.backend(name), recorder.backend(name)
@@ -202,7 +202,7 @@ FLOAT32_ITERATIONS, FLOAT32_TOLERANCE = 10, 2e-5
 
 @pytest.mark.parametrize("name", RUNS)
 def test_in_float32_backends_agree_for_some_iterations(name):
-    """No weight is apart by more than 2e-5 of its tensor's largest after ten iterations, 120 updates."""
+    """No weight differs by more than 2e-5 of its tensor's largest after ten iterations, 120 updates."""
     env, config = RUNS[name]
     config = config.replace(total_steps=FLOAT32_ITERATIONS * config.rollout_size, precision="float32")
     expected = train(env, config, seed=1)
@@ -214,7 +214,7 @@ def test_in_float32_backends_agree_for_some_iterations(name):
 
 
 def spoiled(name, at, field, value):
-    """A backend whose update ``at`` gets a minibatch with one bad entry."""
+    """A backend whose update ``at`` gets a minibatch with one value that is not finite."""
     factory = backend_factory(name)
 
     class Spoiled(factory):
@@ -248,7 +248,7 @@ def test_a_loss_that_is_not_finite_names_the_tensor_and_changes_nothing(backend,
     with pytest.raises(NonFiniteError, match=f"^{field} is not finite at update 4: the update was not applied"):
         made.update(batch._replace(**{field: array}), objective, step)
     assert_states_equal(made.state(), before)
-    recorder.replay(made, recorder.calls[3:])  # and it can go on
+    recorder.replay(made, recorder.calls[3:])  # and it can continue
     unharmed = recorder.backend(backend)
     unharmed.load_state(recorder.start)
     assert_states_equal(made.state(), recorder.replay(unharmed, recorder.calls))
@@ -268,7 +268,7 @@ def test_weights_that_are_not_finite_are_found_in_the_output(backend, weight, na
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_run_whose_loss_is_not_finite_keeps_the_policy_of_the_last_whole_iteration(backend, tmp_path):
+def test_a_run_whose_loss_is_not_finite_keeps_the_policy_of_the_last_complete_iteration(backend, tmp_path):
     env, config = RUNS["discrete"]
     config = config.replace(total_steps=512)
     broken = spoiled(backend, 12 * 2 + 5, "returns", np.nan)  # in the third iteration

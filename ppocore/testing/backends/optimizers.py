@@ -28,7 +28,7 @@ def separate_norms(
     factory: BackendFactory, problem: Problem, *, precision: str = "exact", device: str = "cpu"
 ) -> Errors:
     """Require that separate optimizers clip the actor's and the critic's gradient by their own norms."""
-    changed = replace(problem, separate=True, hold_actor=(), max_grad_norm=0.05)
+    changed = replace(problem, separate=True, freeze_actor=(), max_grad_norm=0.05)
     return _steps(factory, changed, precision, device)
 
 
@@ -41,7 +41,7 @@ def held_actor(factory: BackendFactory, problem: Problem, *, precision: str = "e
         raise Inapplicable("an actor that shares layers with the critic cannot be held")
     for first in (True, False):
         held = tuple((index % 2 == 0) == first for index in range(len(problem.batches)))
-        _steps(factory, replace(problem, hold_actor=held), precision, device)
+        _steps(factory, replace(problem, freeze_actor=held), precision, device)
     return {}
 
 
@@ -58,7 +58,9 @@ def _steps(factory: BackendFactory, problem: Problem, precision: str, device: st
             if outside.any():
                 place = np.unravel_index(int(outside.argmax()), outside.shape)
                 expected = f"between {float(low[place])!r} and {float(high[place])!r}"
-                quantity = f"{name}{[int(i) for i in place]} after {index + 1} steps, hold_actor={problem.hold_actor},"
+                quantity = (
+                    f"{name}{[int(i) for i in place]} after {index + 1} steps, freeze_actor={problem.freeze_actor},"
+                )
                 raise Disagreement(quantity, expected, repr(float(after[name][place])))
     return {}
 

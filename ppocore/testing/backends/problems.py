@@ -27,14 +27,14 @@ class Problem:
     adam_epsilon: float = 1e-5
     critic_learning_rate: float | None = None
     separate: bool = False
-    hold_actor: tuple[bool, ...] = ()
+    freeze_actor: tuple[bool, ...] = ()
     """Whether the actor is held in each step; it is not held in steps beyond the last entry."""
     recipe: Mapping[str, Any] | None = field(default=None, compare=False)
     """The arguments of the `random_problem` call that made it, if one did."""
 
     def with_one_optimizer(self, **changes: Any) -> Problem:
         """Return a copy in which every step updates all weights alike, with other changes to its fields."""
-        return replace(self, **{"critic_learning_rate": None, "separate": False, "hold_actor": (), **changes})
+        return replace(self, **{"critic_learning_rate": None, "separate": False, "freeze_actor": (), **changes})
 
     def minibatches(self, precision: str) -> list[Minibatch]:
         """Return copies of the minibatches in the precision's dtype."""
@@ -53,7 +53,7 @@ class Problem:
 
     def holds(self, index: int) -> bool:
         """Tell whether the actor is held in a step, counted from 0."""
-        return index < len(self.hold_actor) and self.hold_actor[index]
+        return index < len(self.freeze_actor) and self.freeze_actor[index]
 
     def step(self, backend: Backend, batch: Minibatch, index: int = 0) -> UpdateStats:
         """Make one optimizer step with the settings of step ``index``."""
@@ -84,7 +84,7 @@ class Problem:
         )
 
 
-SETTINGS = ("learning_rate", "max_grad_norm", "adam_epsilon", "critic_learning_rate", "separate", "hold_actor")
+SETTINGS = ("learning_rate", "max_grad_norm", "adam_epsilon", "critic_learning_rate", "separate", "freeze_actor")
 """The fields of a `Problem` that are settings of its steps."""
 
 

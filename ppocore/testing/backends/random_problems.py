@@ -34,7 +34,7 @@ def random_problem(
     adam_epsilon: float = 1e-5,
     critic_learning_rate: float | None = None,
     separate: bool = False,
-    hold_actor: tuple[bool, ...] = (),
+    freeze_actor: tuple[bool, ...] = (),
 ) -> Problem:
     """Generate a problem whose numbers are drawn from ``seed``.
 
@@ -54,14 +54,14 @@ def random_problem(
         adam_epsilon: epsilon of Adam.
         critic_learning_rate: the critic's learning rate; None for ``learning_rate``.
         separate: whether the actor's and the critic's gradients are clipped separately.
-        hold_actor: whether the actor is held in each step.
+        freeze_actor: whether the actor is held in each step.
     """
     recipe = {k: v for k, v in locals().items() if k != "recipe"}
     rng = np.random.default_rng(seed)
     weights = _weights(spec, rng, weight_scale)
     sampler = _Sampler(spec, weights, rng, rows, observation_scale, masks, objective.kl_coef > 0.0)
     batches = tuple(sampler.edge_batch() if edges else sampler.training_batch() for _ in range(steps))
-    settings = {name: recipe[name] for name in ("critic_learning_rate", "separate", "hold_actor")}
+    settings = {name: recipe[name] for name in ("critic_learning_rate", "separate", "freeze_actor")}
     return Problem(
         spec, weights, batches, objective, learning_rate, max_grad_norm, adam_epsilon, **settings, recipe=recipe
     )

@@ -66,7 +66,7 @@ def _optimizers(spec: NetworkSpec, steps: int) -> st.SearchStrategy[dict[str, An
         {
             "critic_learning_rate": st.sampled_from([None, 1e-2, 1e-4]),
             "separate": st.booleans(),
-            "hold_actor": st.just(()) if spec.shared_trunk else st.just(()) | held,
+            "freeze_actor": st.just(()) if spec.shared_trunk else st.just(()) | held,
         }
     )
     return st.just({}) | different
