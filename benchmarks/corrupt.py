@@ -22,7 +22,7 @@ from pathlib import Path
 from ppocore import Policy, PPOConfig, train
 from ppocore.errors import UsageError
 from ppocore.files import run_files
-from ppocore.runs.state import encode_checkpoint, read_checkpoint
+from ppocore.runs import encode_checkpoint, read_checkpoint
 
 
 def damaged(content: bytes, flips: int, seed: int) -> Iterator[tuple[str, bytes]]:

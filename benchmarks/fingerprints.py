@@ -27,7 +27,7 @@ from tasks import multi_binary_pendulum, multi_discrete_pendulum, taxi
 
 from ppocore import PPOConfig, available_backends, train
 from ppocore.presets import preset
-from ppocore.runs.compare import compare
+from ppocore.runs import compare
 
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 # Large enough for many roundings: 1,552 to 15,600 optimizer steps in 100,000 environment steps.

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from ppocore import train
+from ppocore.runs import Saving
 from ppocore.runs.checkpoints import Checkpoints
-from ppocore.runs.configuration import Saving
-from ppocore.training.trainer import Trainer
+from ppocore.training import Trainer
 
 
 class Timed:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # Not lazily: ppocore.normalize and ppocore.vtrace would become the modules of these names once one is imported.
-from ppocore.advantages.gae import (
+from ppocore.advantages import (
     discounted_returns,
     gae,
     lambda_returns,
@@ -30,10 +30,7 @@ if TYPE_CHECKING:
     from ppocore.policy import Policy
     from ppocore.presets import preset
     from ppocore.registry import available_backends, register_backend
-    from ppocore.training.buffer import RolloutBuffer
-    from ppocore.training.callbacks import Callback, Run
-    from ppocore.training.result import TrainResult
-    from ppocore.training.runtime import Runtime
+    from ppocore.training import Callback, RolloutBuffer, Run, Runtime, TrainResult
 
 __all__ = [
     "Callback",

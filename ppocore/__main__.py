@@ -2,6 +2,6 @@
 
 import sys
 
-from ppocore.cli.parser import main
+from ppocore.cli import main
 
 sys.exit(main())

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from ppocore.cli.parser import main
+from ppocore.cli import main
 from ppocore.presets import PRESETS
 
 QUICK = "--steps 512 --num-envs 4 --num-steps 32 --minibatch-size 64 --update-epochs 1 --hidden-sizes 8".split()

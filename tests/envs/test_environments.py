@@ -61,7 +61,7 @@ def advantages_by_hand(played, gamma, lam):
 @pytest.mark.parametrize("rows", [1, 2, 5, 40])
 @pytest.mark.parametrize("mode", MODES)
 def test_advantages_of_finished_episodes_do_not_depend_on_the_mode(mode, rows):
-    from ppocore.advantages.gae import gae
+    from ppocore.advantages import gae
 
     vector = SyncVectorEnv(makers(SCRIPTS), autoreset_mode=mode)
     acted_on, steps = collect(make_environments(vector, len(SCRIPTS), seed=3), 40)

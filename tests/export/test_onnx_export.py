@@ -14,7 +14,7 @@ from support.policies import ACTIONS, OBSERVATIONS, policy_for
 from support.spaces import ACTION_SPACES, Numbers
 
 from ppocore import Policy, train
-from ppocore.cli.parser import main
+from ppocore.cli import main
 from ppocore.errors import UsageError
 from ppocore.testing import policies
 

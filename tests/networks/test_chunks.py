@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ppocore.networks.chunks import CHUNK, in_chunks
+from ppocore.networks import in_chunks
+from ppocore.networks.chunks import CHUNK
 
 
 @pytest.mark.parametrize("rows", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 7])

@@ -10,9 +10,9 @@ import pytest
 
 from ppocore import PPOConfig, train
 from ppocore.backends.numpy_backend import NumpyBackend
-from ppocore.cli.parser import main
+from ppocore.cli import main
 from ppocore.errors import UsageError
-from ppocore.runs.compare import compare
+from ppocore.runs import compare
 
 CONFIG = PPOConfig(
     total_steps=512, num_envs=4, num_steps=16, minibatch_size=32, update_epochs=2, hidden_sizes=(8,)

@@ -8,9 +8,7 @@ import pytest
 from support.interrupting import rows
 
 from ppocore import resume
-from ppocore.runs.compare import compare
-from ppocore.runs.directory import read_configuration
-from ppocore.runs.state import encode_checkpoint, read_checkpoint
+from ppocore.runs import compare, encode_checkpoint, read_checkpoint, read_configuration
 
 DATA = Path(__file__).with_name("data")
 # By the version that wrote them, runs of the same settings that were never interrupted.

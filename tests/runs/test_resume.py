@@ -12,11 +12,11 @@ from support.interrupting import SMALL, StopAfter, contents, rows, whole
 from support.spaces import ACTION_SPACES, Numbers
 
 from ppocore import Runtime, resume, train
-from ppocore.cli.parser import main
+from ppocore.cli import main
 from ppocore.errors import RunWarning, UsageError
 from ppocore.files import run_files
 from ppocore.registry import available_backends
-from ppocore.runs.directory import RunDirectory
+from ppocore.runs import RunDirectory
 
 NORMALIZED = SMALL.replace(normalize_observations=True, normalize_rewards=True)
 KINDS = {

@@ -19,12 +19,13 @@ from support.networks import loaded_backend, random_batch, random_weights, spec_
 
 from ppocore import Policy, resume, train
 from ppocore.backend import Objective, OptimizerStep
-from ppocore.cli.parser import main
+from ppocore.cli import main
 from ppocore.errors import EnvironmentFault, NonFiniteError, OutputError, RunWarning, UsageError
 from ppocore.files import encode, read, run_files
 from ppocore.registry import available_backends
-from ppocore.runs.replay import BUNDLE_FORMAT, encode_bundle, read_bundle, replay, replay_lines
-from ppocore.training.failed_update import FailedUpdate
+from ppocore.runs import encode_bundle, read_bundle, replay, replay_lines
+from ppocore.runs.replay import BUNDLE_FORMAT
+from ppocore.training import FailedUpdate
 
 pytestmark = pytest.mark.posix
 

@@ -11,13 +11,12 @@ from safetensors.numpy import load_file, save_file
 from support.interrupting import SMALL, StopAfter, contents
 
 from ppocore import Policy, resume, train
-from ppocore.cli.parser import main
+from ppocore.cli import main
 from ppocore.errors import RunWarning, UsageError
 from ppocore.evaluation import evaluate
 from ppocore.files import RUN_FORMAT, encode, run_files
 from ppocore.registry import available_backends
-from ppocore.runs.directory import RunDirectory
-from ppocore.runs.state import read_checkpoint
+from ppocore.runs import RunDirectory, read_checkpoint
 
 TINY = SMALL.replace(num_envs=2, num_steps=8, minibatch_size=16, hidden_sizes=(3,), total_steps=48)
 

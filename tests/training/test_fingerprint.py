@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppocore.training.fingerprint import fingerprint
+from ppocore.training import fingerprint
 
 STATE = {
     "b": np.array([[1.5, -2.0], [0.0, 3.25]], np.float32),

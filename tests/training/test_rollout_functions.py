@@ -9,11 +9,12 @@ import pytest
 from support.networks import plain_forward, random_masks, random_weights, spec_of
 from support.oracle import by_column, column_gae
 
+from ppocore.advantages import AdvantageEstimate
 from ppocore.advantages.estimators import estimate
-from ppocore.advantages.gae import AdvantageEstimate
 from ppocore.errors import RunError
 from ppocore.networks import ActingNetwork
-from ppocore.training.rollout import Rollout, check_rollout, divergence, evaluate, log_probs, log_ratios, minibatches
+from ppocore.training import Rollout
+from ppocore.training.rollout import check_rollout, divergence, evaluate, log_probs, log_ratios, minibatches
 
 
 def network(spec, rng):
