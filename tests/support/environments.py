@@ -68,7 +68,7 @@ class Masked(gym.Env):
     """Allows what `mask_of` gives for its observation, which is (environment, episode, step), and raises on the rest.
 
     It says so `by` its information, a method, its information in even steps, or not before step 2; `form` is what
-    becomes of a mask on the way.  In an ended episode nothing is allowed.
+    becomes of a mask on the way. In an ended episode nothing is allowed.
     """
 
     observation_space = gym.spaces.Box(-1e6, 1e6, (3,), np.float32)

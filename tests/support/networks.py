@@ -92,7 +92,7 @@ def random_batch(
     actions = actions.astype(dtype) if actions.dtype.kind == "f" else actions
     log_probs = distribution.evaluate(parameters, actions.astype(np.result_type(actions, np.int64)))[0]
     log_probs = log_probs - rng.choice(moves, size)
-    # As a rollout does, round what is stored to float32.  Half the advantages are ties, some of them zero.
+    # As a rollout does, round what is stored to float32. Half the advantages are ties, some of them zero.
     tied = rng.random(size) < 0.5
     stored = (
         np.where(tied, rng.choice(advantages, size), rng.normal(0.0, 1.5, size)),
