@@ -225,7 +225,7 @@ class VectorEnvironments(ABC):
     def _advance(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
         """Step the vector environment, and set `_ended` where an episode ended."""
         if not self._running:
-            raise RuntimeError(f"{self.name}: call reset() before step(); after close(), make the environments anew")
+            raise RuntimeError(f"{self.name}: call reset() before step(); after close(), create the environments again")
         self._last_actions = actions
         if self._logging:
             self._log.append(actions)

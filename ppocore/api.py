@@ -30,12 +30,12 @@ from ppocore.runs import (
     Saver,
     Saving,
     check_same_run,
-    environment_of,
     os_errors_as_usage_errors,
     read_configuration,
     record_changes,
     restore_run,
     runtime_as_json,
+    without_import,
 )
 from ppocore.training import (
     Callback,
@@ -307,4 +307,4 @@ def _environment(path: Path, recorded: RunConfiguration, env: Environment | None
             f"the environments of {path} were made by {recorded.env}, which a file cannot store: call "
             f"ppocore.resume({str(path)!r}, {argument}=...) with it"
         )
-    return environment_of(path)
+    return without_import(recorded.env, path)

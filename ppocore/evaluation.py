@@ -1,4 +1,4 @@
-"""Evaluate a policy on whole episodes, with frozen normalizers."""
+"""Evaluate a policy on complete episodes, with frozen normalizers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def evaluate(
     deterministic: bool = True,
     env_kwargs: dict[str, Any] | None = None,
 ) -> EvaluationResult:
-    """Run a policy for a number of whole episodes.
+    """Run a policy for a number of complete episodes.
 
     Each of several environments runs a fixed share of the episodes, because taking the first to finish would favor
     short ones. Episodes have other seeds than in training.

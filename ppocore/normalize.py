@@ -49,11 +49,11 @@ def _standardized(x: Floats, epsilon: float) -> Floats:
     if x.size == 0:
         return x
     mean = np.add.reduce(x, axis=None) / x.size
-    centred = x - mean
-    variance = np.add.reduce(centred * centred, axis=None) / x.size
+    centered = x - mean
+    variance = np.add.reduce(centered * centered, axis=None) / x.size
     if variance <= (1e-12 * mean) ** 2 and _is_constant(x):  # else the rounding error of the mean would be amplified
         return np.zeros_like(x)
-    standardized: Floats = centred / (math.sqrt(variance) + epsilon)
+    standardized: Floats = centered / (math.sqrt(variance) + epsilon)
     return standardized
 
 

@@ -62,8 +62,8 @@ def test_explained_variance():
     assert explained_variance(-returns, returns) == -3.0  # Var(2 x) / Var(x) = 4
     assert math.isnan(explained_variance(returns, np.full(4, 0.1)))
     assert math.isnan(explained_variance([], []))
-    spoilt = np.array([1.0, 2.0, np.nan, 4.0])
-    assert explained_variance(spoilt, returns, valid=[1, 1, 0, 1]) == 1.0
+    corrupted = np.array([1.0, 2.0, np.nan, 4.0])
+    assert explained_variance(corrupted, returns, valid=[1, 1, 0, 1]) == 1.0
     with pytest.raises(ValueError, match="returns"):
         explained_variance(returns, returns[:, None])
 
@@ -184,10 +184,10 @@ def test_rewards_are_scaled_by_definition(invalid):
             rng.random((2, 3)) < 0.2,
             rng.random(3) >= invalid,
         )
-        spoilt = np.where(valid, rewards, np.nan)
+        corrupted = np.where(valid, rewards, np.nan)
         expected = book(rewards, terminated, truncated, valid)
-        np.testing.assert_allclose(scaler(spoilt, terminated, truncated, valid), expected, rtol=1e-10)
-        assert np.isnan(spoilt).sum() == (~valid).sum()  # not written to
+        np.testing.assert_allclose(scaler(corrupted, terminated, truncated, valid), expected, rtol=1e-10)
+        assert np.isnan(corrupted).sum() == (~valid).sum()  # not written to
 
 
 @pytest.mark.parametrize("flag", ["terminated", "truncated"])

@@ -2,7 +2,13 @@
 
 from ppocore.runs.compare import Comparison, compare
 from ppocore.runs.configuration import RunConfiguration, Saving, runtime_as_json
-from ppocore.runs.directory import RunDirectory, environment_of, os_errors_as_usage_errors, read_configuration
+from ppocore.runs.directory import (
+    RunDirectory,
+    environment_of,
+    os_errors_as_usage_errors,
+    read_configuration,
+    without_import,
+)
 from ppocore.runs.replay import encode_bundle, read_bundle, replay, replay_lines
 from ppocore.runs.resuming import check_same_run, record_changes, restore_run
 from ppocore.runs.saver import Evaluation, Saver
@@ -29,4 +35,5 @@ __all__ = [
     "replay_lines",
     "restore_run",
     "runtime_as_json",
+    "without_import",
 ]

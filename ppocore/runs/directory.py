@@ -199,7 +199,17 @@ def environment_of(path: str | PathLike[str]) -> str:
     Raises:
         UsageError: not a run, or the id names a module to import.
     """
-    env = read_configuration(path).env if Path(path).is_dir() else str(read_checkpoint(path).description["env"])
+    return without_import(
+        read_configuration(path).env if Path(path).is_dir() else str(read_checkpoint(path).description["env"]), path
+    )
+
+
+def without_import(env: str, path: str | PathLike[str]) -> str:
+    """Return an environment id that a file holds.
+
+    Raises:
+        UsageError: it names a module to import.
+    """
     if ":" in env:  # Gymnasium imports the module before the colon, which a file must not cause
         raise UsageError(
             f"{path} names the environment {env}, for which a module would be imported: if you trust it, pass "

@@ -44,7 +44,7 @@ def test_a_registered_backend_is_listed_found_and_trained_with():
 @pytest.mark.parametrize("name", ["numpy", "torch", "paddle", "jax", "counted"])
 def test_a_name_that_is_taken_is_refused(name):
     register_backend("counted", Counted)
-    with pytest.raises(UsageError, match=f"a backend named '{name}' exists already"):
+    with pytest.raises(UsageError, match=f"a backend named '{name}' already exists"):
         register_backend(name, Counted)
 
 
@@ -62,7 +62,7 @@ def test_an_unknown_name_is_refused_with_the_closest(name, hint):
 
 
 def test_a_name_without_a_close_match_is_refused_with_all_names():
-    with pytest.raises(UsageError, match=r"no backend 'xyzzy' \(there are: numpy, torch, paddle, jax\)$"):
+    with pytest.raises(UsageError, match=r"no backend 'xyzzy' \(choose from: numpy, torch, paddle, jax\)$"):
         backend_factory("xyzzy")
 
 

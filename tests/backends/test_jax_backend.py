@@ -22,7 +22,7 @@ from jax import numpy as jnp  # noqa: E402
 from ppocore.backends import jax_backend  # noqa: E402
 from ppocore.backends.jax_backend import JaxBackend  # noqa: E402
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CONFIG = PPOConfig(total_steps=512, num_envs=4, num_steps=16, minibatch_size=32, update_epochs=2, hidden_sizes=(8,))
 
 

@@ -174,7 +174,7 @@ def one_sample(advantage=3.0, move=0.0, target=1.0, old_value=1.25):
 
 @pytest.fixture
 def tiny():
-    """No hidden layer.  Logits 0 x + 0: p = (1/2, 1/2).  Value 0.5 x + 0.25: 1.25 for x = 2."""
+    """No hidden layer. Logits 0 x + 0: p = (1/2, 1/2). Value 0.5 x + 0.25: 1.25 for x = 2."""
     backend = NumpyBackend(NetworkSpec(1, "categorical", 2, hidden_sizes=()))
     zeros = {name: np.zeros(shape, np.float32) for name, shape in backend.spec.shapes().items()}
     critic = {"critic.output.weight": np.float32([[0.5]]), "critic.output.bias": np.float32([0.25])}
@@ -193,7 +193,7 @@ def test_one_sample_by_hand(tiny):
     assert (terms.policy_loss, terms.value_loss) == (-3.0, 1 / 32)
     assert terms.loss == pytest.approx(-3.0 - 0.01 * math.log(2.0) + 0.5 / 32, rel=1e-14)
     # d policy_loss / d logits = -3 (1 - 1/2, 0 - 1/2) = (-1.5, 1.5); the entropy is flat at its maximum.
-    # d loss / d value = 0.5 (1.25 - 1) = 0.125.  Each weight's is x = 2 times its bias'.
+    # d loss / d value = 0.5 (1.25 - 1) = 0.125. Each weight's is x = 2 times its bias'.
     assert gradient_lists(tiny, one_sample(), objective) == {
         "actor.output.weight": [-3.0, 3.0],
         "actor.output.bias": [-1.5, 1.5],

@@ -122,7 +122,7 @@ def test_a_beta_number_is_made_of_two_gamma_numbers():
     assert rejected > 20
 
 
-def test_a_candidate_is_judged_in_float64():
+def test_a_candidate_is_checked_in_float64():
     """Uniform numbers that lie next to where a candidate is no longer accepted, nearer than float32 can tell."""
     rng, found = np.random.default_rng(5), Beta(1)
     noise = np.zeros((400, 2, 8, 2), np.float32)

@@ -105,7 +105,7 @@ def test_a_call_out_of_order_is_an_error():
     environments.reset()
     environments.close()
     environments.close()
-    with pytest.raises(RuntimeError, match="make the environments anew"):
+    with pytest.raises(RuntimeError, match="create the environments again"):
         environments.step(np.zeros(1, np.int64))
 
 

@@ -32,7 +32,7 @@ KINDS = {
         "CartPole-v1",
         SMALL.replace(separate_optimizers=True, critic_learning_rate=1e-3, target_kl=1e-4, shared_trunk=False),
     ),
-    "vtrace, anew": ("CartPole-v1", SMALL.replace(advantage_estimator="vtrace", recompute_advantages=True)),
+    "vtrace, recomputed": ("CartPole-v1", SMALL.replace(advantage_estimator="vtrace", recompute_advantages=True)),
     "async": ("CartPole-v1", SMALL),
     "async, normalized": ("Pendulum-v1", NORMALIZED),
     "one-hot observations": ("FrozenLake-v1", SMALL),
@@ -55,7 +55,7 @@ def interrupted(directory, env, config, at, seed=5, **settings):
     return result
 
 
-class TestGoesOn:
+class TestResumed:
     """A resumed run writes the same bytes as an uninterrupted one."""
 
     @pytest.mark.parametrize("at", [4, 7])
@@ -201,7 +201,7 @@ class Forgetful(gym.Env):
         return np.array([self.number + self.t], np.float32), float(action), self.t == 11, False, {}
 
 
-class TestCannotGoOn:
+class TestNotResumed:
     @pytest.mark.parametrize("vectorization", ["sync", "async"])
     def test_environments_that_cannot_be_restored(self, vectorization, tmp_path):
         config = SMALL.replace(num_envs=2, num_steps=32)
@@ -292,7 +292,7 @@ class TestMetrics:
         assert result.fingerprint == whole(tmp_path, "CartPole-v1", SMALL)[0][-1]["fingerprint"]
 
 
-class TestOneAtATime:
+class TestLock:
     def test_a_second_run_is_refused_with_the_process_that_locks_the_directory(self, tmp_path):
         interrupted(tmp_path / "run", "CartPole-v1", SMALL, 3)
         with RunDirectory.reopen(tmp_path / "run"):

@@ -62,7 +62,7 @@ def failing_backend(monkeypatch):
     return FailingBackend
 
 
-class TestWhatIsSeen:
+class TestRun:
     def test_order_and_once_each(self):
         calls = []
         train("CartPole-v1", SMALL, callbacks=[Recorder("a", calls), Recorder("b", calls)])

@@ -139,7 +139,7 @@ class Telling(ScriptedEnv):
         return observation, reward, terminated, truncated, info
 
 
-def told(number, script):
+def final_infos(number, script):
     """The final infos of the episodes of one environment, played by hand."""
     env = Telling(number, script)
     while True:
@@ -163,7 +163,7 @@ def test_infos_of_ended_episodes_are_each_environments_own(vector):
     with make_environments(vector(telling), ENVS, seed=0) as environments:
         collector = started(environments)
         collector.keep_final_infos = True
-        expected = [told(i, script) for i, script in enumerate(SCRIPTS)]
+        expected = [final_infos(i, script) for i, script in enumerate(SCRIPTS)]
         for _ in range(2):
             rollout = collector.collect(Scripted())
             ended = np.argwhere(rollout.terminated | rollout.truncated)
@@ -185,7 +185,7 @@ def test_infos_of_environments_made_here_are_each_environments_own_and_kept():
         before = [(i, plain(info)) for i, info in kept]
         collector.collect(Scripted())
         assert [(i, plain(info)) for i, info in kept] == before
-        expected = [told(i, SCRIPTS[0]) for i in range(2)]
+        expected = [final_infos(i, SCRIPTS[0]) for i in range(2)]
         assert before == [(i, plain(next(expected[i]))) for i, _ in before]
 
 

@@ -82,7 +82,7 @@ OBJECTIVES = {
 
 
 def assert_equal_runs(expected, run):
-    """The same tensors after every iteration, and the same fingerprint in the end."""
+    """The same tensors after every iteration, and the same final fingerprint."""
     for backend in OTHERS:
         result = run(backend)
         assert [m["tensors"] for m in result.history] == [m["tensors"] for m in expected.history], backend
