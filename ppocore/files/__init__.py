@@ -2,7 +2,7 @@
 
 from ppocore.files.atomic import write_atomically
 from ppocore.files.names import BEST_FILE, RUN_FORMAT, run_file, run_files
-from ppocore.files.tensors import Format, TensorFile, encode, part, read
+from ppocore.files.tensor_file import Format, TensorFile, encode, part, read
 
 __all__ = [
     "BEST_FILE",

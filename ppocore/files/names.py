@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ppocore.files.tensors import Format
+from ppocore.files.tensor_file import Format
 
 RUN_FORMAT = Format("ppocore-run", "checkpoint", (1, 2))
 BEST_FILE = "best.safetensors"

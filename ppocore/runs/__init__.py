@@ -1,5 +1,6 @@
 """Save, resume and compare runs: the run directory, its configuration, its checkpoints and its policy."""
 
+from ppocore.runs.checkpoint_file import encode_checkpoint, read_checkpoint
 from ppocore.runs.compare import Comparison, compare
 from ppocore.runs.configuration import RunConfiguration, Saving, runtime_as_json
 from ppocore.runs.directory import (
@@ -9,10 +10,9 @@ from ppocore.runs.directory import (
     read_configuration,
     without_import,
 )
-from ppocore.runs.replay import encode_bundle, read_bundle, replay, replay_lines
+from ppocore.runs.failed_updates import encode_bundle, read_bundle, replay, replay_lines
 from ppocore.runs.resuming import check_same_run, record_changes, restore_run
 from ppocore.runs.saver import Evaluation, Saver
-from ppocore.runs.state import encode_checkpoint, read_checkpoint
 
 __all__ = [
     "Comparison",

@@ -9,8 +9,8 @@ from typing import Any
 
 from ppocore.errors import warn
 from ppocore.files import BEST_FILE, run_file, run_files, write_atomically
+from ppocore.runs.checkpoint_file import encode_checkpoint
 from ppocore.runs.configuration import Saving
-from ppocore.runs.state import encode_checkpoint
 from ppocore.training import Snapshot
 
 SECONDS = 60.0

@@ -12,9 +12,9 @@ from ppocore.errors import UsageError, warn
 from ppocore.files import run_files, write_atomically
 from ppocore.files.version import __version__
 from ppocore.policy import POLICY_FILE, Policy
+from ppocore.runs.checkpoint_file import read_checkpoint
 from ppocore.runs.configuration import RunConfiguration
 from ppocore.runs.lock import HOLDER_FILE, LOCK_FILE, RunLock
-from ppocore.runs.state import read_checkpoint
 from ppocore.training import Snapshot
 
 CONFIGURATION_FILE = "config.json"

@@ -11,7 +11,7 @@ from ppocore.policy import Policy
 from ppocore.runs.checkpoints import Checkpoints
 from ppocore.runs.configuration import Saving
 from ppocore.runs.directory import FAULT_FILE, RunDirectory
-from ppocore.runs.replay import encode_bundle
+from ppocore.runs.failed_updates import encode_bundle
 from ppocore.training import Callback, Run, Snapshot
 
 

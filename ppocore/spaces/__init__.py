@@ -1,5 +1,6 @@
 """Describe observations, actions and masks as plain data, without Gymnasium."""
 
+from ppocore.spaces.action_adapter import CONTINUOUS_POLICIES, ActionAdapter
 from ppocore.spaces.action_spaces import (
     ActionSpace,
     BoxAction,
@@ -7,8 +8,8 @@ from ppocore.spaces.action_spaces import (
     MultiBinaryAction,
     MultiDiscreteAction,
 )
-from ppocore.spaces.actions import CONTINUOUS_POLICIES, ActionAdapter
 from ppocore.spaces.masks import every_choice, leaves_nothing, read_mask
+from ppocore.spaces.observation_mapping import ObservationMapping
 from ppocore.spaces.observation_spaces import (
     ArraySpace,
     BoxObservation,
@@ -20,7 +21,6 @@ from ppocore.spaces.observation_spaces import (
     ObservationSpace,
     TupleObservation,
 )
-from ppocore.spaces.observations import ObservationMapping
 
 __all__ = [
     "CONTINUOUS_POLICIES",

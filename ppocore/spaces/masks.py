@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ppocore.spaces.actions import ActionAdapter
+from ppocore.spaces.action_adapter import ActionAdapter
 from ppocore.typing import Bools
 
 

@@ -52,7 +52,7 @@ class Collector(Protocol):
     observation_mapping: ObservationMapping
     """Flattens an environment's observation to the vector that the network takes."""
     action_space: Any
-    """Action space of one environment, as `ppocore.spaces.actions.ActionAdapter` takes it."""
+    """Action space of one environment, as `ppocore.spaces.action_adapter.ActionAdapter` takes it."""
     statistics: EpisodeStatistics
     """Updated by `collect`; the run saves and restores it."""
     keep_final_infos: bool

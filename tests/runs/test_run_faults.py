@@ -24,7 +24,7 @@ from ppocore.errors import EnvironmentFault, NonFiniteError, OutputError, RunWar
 from ppocore.files import encode, read, run_files
 from ppocore.registry import available_backends
 from ppocore.runs import encode_bundle, read_bundle, replay, replay_lines
-from ppocore.runs.replay import BUNDLE_FORMAT
+from ppocore.runs.failed_updates import BUNDLE_FORMAT
 from ppocore.training import FailedUpdate
 
 pytestmark = pytest.mark.posix
