@@ -20,7 +20,7 @@ from ppocore.errors import UsageError, warn
 from ppocore.evaluation import evaluate
 from ppocore.policy import Policy
 from ppocore.presets import preset
-from ppocore.registry import backend_factory
+from ppocore.registry import backend_factory, check_backend_name
 from ppocore.reporting import Reporter, reporter_callbacks
 from ppocore.reporting.jsonl import MetricsFile, keep_lines
 from ppocore.runs import (
@@ -243,7 +243,8 @@ def _trainer(
     collector: Collector | None,
 ) -> Iterator[Trainer]:
     """Create the parts of a run, and close its collector at the end."""
-    factory = backend_factory(runtime.backend) if isinstance(runtime.backend, str) else runtime.backend
+    if isinstance(runtime.backend, str):
+        check_backend_name(runtime.backend)
     if collector is None:
         assert env is not None  # one of the two was given
         environments = make_environments(
@@ -255,11 +256,14 @@ def _trainer(
             timeout=runtime.env_timeout,
         )
         collector = LocalCollector(environments)
-    # Values that are not finite are reported where they arise; NumPy's warnings would only repeat it.
-    with closing(collector), threadpool_limits(limits=runtime.threads, user_api="blas"), np.errstate(all="ignore"):
-        trainer = Trainer(collector, config, factory, seed, runtime.device)
-        with trainer.backend.using_threads(runtime.threads):
-            yield trainer
+    with closing(collector):
+        # Imported after worker processes were forked, because JAX starts threads, and before threads are limited.
+        factory = backend_factory(runtime.backend) if isinstance(runtime.backend, str) else runtime.backend
+        # Values that are not finite are reported where they arise; NumPy's warnings would only repeat it.
+        with threadpool_limits(limits=runtime.threads, user_api="blas"), np.errstate(all="ignore"):
+            trainer = Trainer(collector, config, factory, seed, runtime.device)
+            with trainer.backend.using_threads(runtime.threads):
+                yield trainer
 
 
 def _writers(

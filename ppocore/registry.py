@@ -67,11 +67,7 @@ def backend_factory(name: str) -> BackendFactory:
         UsageError: no such backend; the message lists the known names.
         MissingBackendError: its framework is missing or too old; the message names the extra to install.
     """
-    known = available_backends()
-    if name not in known:
-        raise UsageError(f"there is no backend {name!r}{closest(name, known)} (choose from: {', '.join(known)})")
-    if known[name] is not None:
-        raise MissingBackendError(f"backend {name!r} cannot be used: {known[name]}")
+    check_backend_name(name)
     if name in _registered:
         return _registered[name]
     if name in BUILT_IN:
@@ -80,6 +76,19 @@ def backend_factory(name: str) -> BackendFactory:
         return factory
     loaded: BackendFactory = _entry_points()[name].load()
     return loaded
+
+
+def check_backend_name(name: str) -> None:
+    """Check, without importing anything, that a backend can be used.
+
+    Raises:
+        UsageError, MissingBackendError: as in `backend_factory`.
+    """
+    known = available_backends()
+    if name not in known:
+        raise UsageError(f"there is no backend {name!r}{closest(name, known)} (choose from: {', '.join(known)})")
+    if known[name] is not None:
+        raise MissingBackendError(f"backend {name!r} cannot be used: {known[name]}")
 
 
 def _missing(name: str) -> str | None:
