@@ -1,7 +1,7 @@
 """What every backend with automatic differentiation does, once: loss, statistics, clipping, steps and state.
 
-A framework supplies some 25 small operations, a network in its own idiom, and the few methods of `AutogradBackend`
-that say how it differentiates and where its arrays are.
+A framework supplies some 25 small operations, and the few methods of `AutogradBackend` that say how it differentiates
+and where its arrays are.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from math import isfinite, prod
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.backend import Evaluation, Minibatch, Objective, OptimizerStep, UpdateStats, is_critic
-from ppocore.backends.autograd_loss import Coefficients, Tensor, loss_terms, statistics
+from ppocore.backends.autograd_loss import Tensor, loss_terms, statistics
+from ppocore.backends.autograd_network import built_in
 from ppocore.errors import NonFiniteError, UsageError
-from ppocore.networks import NetworkSpec, check_outputs, compute_dtype
+from ppocore.networks import NetworkSpec, check_network, compute_dtype
 from ppocore.optimizers import (
     Adam,
     OptimizerState,
@@ -27,44 +27,10 @@ from ppocore.optimizers import (
     norms_apart,
     not_finite,
     per_element,
+    stepped,
     to_state,
 )
-
-Array = NDArray[Any]
-
-
-def stepped(
-    xp: Any,
-    optimizer: Adam,
-    grid: float | None,
-    tensors: Sequence[Tensor],
-    gradient: Tensor,
-    clip: Tensor | float,
-    factors: Sequence[Tensor | float],
-    only: Tensor | None,
-) -> list[Tensor]:
-    """Weights and slots after one step with a gradient, in place where they can be.
-
-    Args:
-        xp: the framework's `Operations`.
-        optimizer: makes the step.
-        grid: what rounds the gradient in exact mode, which keeps float32; None in float32 mode.
-        tensors: the weights and each slot, flat.
-        gradient: as it is, flat; it may be overwritten.
-        clip: what the gradient is multiplied by.
-        factors: the optimizer's.
-        only: which elements move; None for all.
-    """
-    gradient *= clip
-    if grid is not None:
-        gradient += grid
-        gradient -= grid
-    before = tensors if only is None else [xp.copy(tensor) for tensor in tensors]
-    weights, *slots = tensors
-    after = optimizer.step(xp, weights, slots, gradient, factors)
-    if only is not None:
-        after = [xp.where(only, *pair) for pair in zip(after, before, strict=True)]
-    return after if grid is None else [xp.rounded(tensor) for tensor in after]
+from ppocore.typing import Array
 
 
 class AutogradBackend:
@@ -113,13 +79,17 @@ class AutogradBackend:
         self._grid = gradient_grid(adam_epsilon) if self._exact else None
         self._steps, self._held = 0, 0
         with self._computing():
-            self._shapes = self._build(device)
-            if not self._shapes:
+            self._parameters = self._build(device)
+            if not self._parameters:
                 raise UsageError(f"the network has no parameter to train: {self._frozen}")
+            self._shapes = {name: tuple(parameter.shape) for name, parameter in self._parameters.items()}
+            flat = self._flat({name: self._array(parameter) for name, parameter in self._parameters.items()})
+            zeros = [np.zeros_like(flat) for _ in self._optimizer.slots]
+            self._store([self._tensor(array.astype(np.float32)) for array in (flat, *zeros)])
             owners = [np.full(prod(shape), is_critic(name)) for name, shape in self._shapes.items()]
             self._critic = np.concatenate(owners)  # which elements are the critic's
             if network is not None:
-                self._check_outputs()
+                check_network(lambda observations: self._apply(self._tensor(observations)), spec)
 
     _frozen: ClassVar[str]
     """How a parameter says that it is not to be trained."""
@@ -141,7 +111,7 @@ class AutogradBackend:
     def evaluate(self, batch: Minibatch, objective: Objective) -> Evaluation:
         """Every term of the loss, without a step."""
         with self._computing():
-            terms = self._terms(batch, Coefficients.of(objective))
+            terms = self._terms(batch, objective)
             found: dict[str, Any] = {name: self._array(terms[name]) for name in ("log_prob", "ratio", "entropy")}
             found |= {name: float(terms[name]) for name in ("policy_loss", "value_loss", "loss", "kl")}
             return Evaluation(**found, value=self._array(terms["values"]))
@@ -149,12 +119,12 @@ class AutogradBackend:
     def gradients(self, batch: Minibatch, objective: Objective) -> dict[str, Array]:
         """The gradient of the loss by weight name, before clipping."""
         with self._computing():
-            return self._named(self._backward(batch, Coefficients.of(objective))[1], self._dtype)
+            return self._named(self._backward(batch, objective)[1], self._dtype)
 
     def update(self, batch: Minibatch, objective: Objective, step: OptimizerStep) -> UpdateStats:
         """One optimizer step; see `ppocore.backend.Backend.update`."""
         with self._computing():
-            terms, gradient, figures = self._backward(batch, Coefficients.of(objective))
+            terms, gradient, figures = self._backward(batch, objective)
             stats = UpdateStats(*figures.tolist())
             if not isfinite(stats.loss + stats.grad_norm):
                 raise self._not_finite(batch, terms, gradient)
@@ -192,14 +162,11 @@ class AutogradBackend:
     """Entered around all that computes: no gradients are recorded in it."""
     _recording: Callable[[], AbstractContextManager[Any]]
     """Entered where gradients are recorded."""
-    network: Any
-    _parameters: Mapping[str, Any]
-    """What is trained, by canonical name."""
-    _tensors: Sequence[Tensor]
+    _tensors: Sequence[Tensor] = ()
     """The weights and each of the optimizer's slots, flat."""
 
-    def _build(self, device: str) -> dict[str, tuple[int, ...]]:
-        """Make the network and its tensors; the canonical shapes of what is trained by canonical name."""
+    def _build(self, device: str) -> dict[str, Tensor]:
+        """Return what is trained, by canonical name: the user's network's parameters, or tensors of a built-in one."""
         raise NotImplementedError
 
     def _tensor(self, array: Array) -> Tensor:
@@ -220,64 +187,48 @@ class AutogradBackend:
 
     # What a framework's backend may define otherwise.
 
-    def _trained(self, network: Any, trains: Callable[[Any], bool]) -> dict[str, Any]:
-        """The parameters of a network that are trained, by name; those of a built-in one in canonical order."""
-        found = dict(network.named_parameters())
-        names = self.spec.shapes() if self.own_network is None else found
-        return {name: found[name] for name in names if trains(found[name])}
-
     def _apply(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        outputs: tuple[Tensor, Tensor] = self.network(observations)
+        if self.own_network is None:
+            return built_in(self.xp, self.spec, self._parameters, observations)
+        outputs: tuple[Tensor, Tensor] = self.own_network(observations)
         return outputs
 
-    def _terms(self, batch: Minibatch, coefficients: Coefficients) -> dict[str, Tensor]:
+    def _terms(self, batch: Minibatch, objective: Objective) -> dict[str, Tensor]:
         given = {name: self._tensor(array) for name, array in batch.arrays().items()}
-        return loss_terms(self.xp, self.spec, self._apply, self._parameters, given, coefficients)
+        return loss_terms(self.xp, self.spec, self._apply, self._parameters, given, objective, objective)
 
-    def _backward(self, batch: Minibatch, coefficients: Coefficients) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    def _backward(self, batch: Minibatch, objective: Objective) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """The terms of the loss, its gradient as a flat tensor, and `statistics`."""
         with self._recording():
-            terms = self._terms(batch, coefficients)
+            terms = self._terms(batch, objective)
             gradient = self._gradient(terms["loss"])
-        return terms, gradient, statistics(self.xp, terms, gradient, coefficients.clip_range, None)
+        return terms, gradient, statistics(self.xp, terms, gradient, objective.clip_range, None)
 
     def _stepped(self, gradient: Tensor, clip: Any, factors: Sequence[Any], only: Tensor | None) -> list[Tensor]:
         return stepped(self.xp, self._optimizer, self._grid, self._tensors, gradient, clip, factors, only)
-
-    def _transposed(self, name: str) -> bool:
-        """Whether the framework keeps a canonical weight (in, out) as (out, in)."""
-        return False
 
     def _elements(self, pair: tuple[float, float]) -> Tensor | float:
         """`per_element` as a tensor, where it is not one number."""
         elements = per_element(pair, self._critic, self._dtype)
         return elements if isinstance(elements, float) else self._tensor(elements)
 
+    def _pieces(self, flat: Any) -> dict[str, Any]:
+        """The pieces of a flat tensor or array, by canonical name."""
+        found, start = {}, 0
+        for name, shape in self._shapes.items():
+            found[name] = flat[start : (start := start + prod(shape))].reshape(shape)
+        return found
+
     def _named(self, flat: Tensor, dtype: Any = np.float32) -> dict[str, Array]:
         """Copies of the pieces of a flat tensor, by canonical name."""
-        array, named, start = self._array(flat).astype(dtype, copy=False), {}, 0
-        for name, shape in self._shapes.items():
-            piece = array[start : (start := start + prod(shape))]
-            piece = piece.reshape(shape[::-1]).T if self._transposed(name) else piece.reshape(shape)
-            named[name] = np.array(piece, order="C")
-        return named
+        return {name: piece.astype(dtype) for name, piece in self._pieces(self._array(flat)).items()}
 
     def _flat(self, arrays: Mapping[str, Array]) -> Array:
         """The inverse of `_named`."""
-        pieces = [arrays[name].T if self._transposed(name) else arrays[name] for name in self._shapes]
-        return np.concatenate([piece.reshape(-1) for piece in pieces])
+        return np.concatenate([arrays[name].reshape(-1) for name in self._shapes])
 
     def _not_finite(self, batch: Minibatch, terms: Mapping[str, Tensor], gradient: Tensor) -> NonFiniteError:
         fields = {"policy output": "parameters", "value output": "values", "ratio": "ratio"}
         computed = {name: self._array(terms[field]) for name, field in fields.items()}
         gradients = {f"gradient of {name}": array for name, array in self._named(gradient, self._dtype).items()}
         return not_finite(self._steps + 1, {**batch.arrays(), **computed, **gradients}.items())
-
-    def _check_outputs(self) -> None:
-        """A user's network must give (B, P) and (B,); found out before anything is collected."""
-        observations = np.zeros((2, self.spec.observation_size))
-        try:
-            outputs = self._apply(self._tensor(observations))
-        except Exception as error:
-            raise UsageError(f"the network fails on observations of shape {observations.shape}: {error}") from error
-        check_outputs(outputs, 2, self.spec)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from math import prod
 from typing import Any
 
 import jax
@@ -18,26 +17,31 @@ import numpy as np
 from jax import Array as Tensor
 from jax import lax
 from jax import numpy as jnp
-from numpy.typing import NDArray
 
-from ppocore.backend import Minibatch
-from ppocore.backends.autograd import AutogradBackend, stepped
-from ppocore.backends.autograd_loss import Coefficients, loss_terms, statistics
-from ppocore.backends.jax_network import Apply, BuiltIn, JaxNetwork, Layout
+from ppocore.backend import Minibatch, Objective
+from ppocore.backends.autograd import AutogradBackend
+from ppocore.backends.autograd_loss import loss_terms, statistics
+from ppocore.backends.autograd_network import built_in
+from ppocore.backends.jax_network import Apply, JaxNetwork, Layout
 from ppocore.errors import UsageError
 from ppocore.networks import NetworkSpec
-from ppocore.optimizers import Adam
-
-Array = NDArray[Any]
+from ppocore.optimizers import Adam, stepped
+from ppocore.typing import Array
 
 
 class Operations:
     """See `ppocore.backends.autograd`."""
 
     abs, exp, log, log1p, sqrt, sigmoid = jnp.abs, jnp.exp, jnp.log, jnp.log1p, jnp.sqrt, jax.nn.sigmoid
-    minimum, maximum, where, stack, zeros_like = jnp.minimum, jnp.maximum, jnp.where, jnp.stack, jnp.zeros_like
-    square, probability, log_softmax = jnp.square, jnp.exp, jax.nn.log_softmax
-    lgamma, digamma = jax.scipy.special.gammaln, jax.scipy.special.digamma
+    minimum, maximum, where, stack, square = jnp.minimum, jnp.maximum, jnp.where, jnp.stack, jnp.square
+    zeros_like, full_like, concat, broadcast_to = jnp.zeros_like, jnp.full_like, jnp.concatenate, jnp.broadcast_to
+    relu, probability, log_softmax, take_along_axis = jax.nn.relu, jnp.exp, jax.nn.log_softmax, jnp.take_along_axis
+    lgamma, digamma, stop_gradient = jax.scipy.special.gammaln, jax.scipy.special.digamma, lax.stop_gradient
+
+    @staticmethod
+    def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """``x @ weight + bias``."""
+        return x @ weight + bias
 
     @staticmethod
     def clip(x: Tensor, low: Any, high: Any) -> Tensor:
@@ -45,29 +49,26 @@ class Operations:
         return jnp.where(x < low, low, jnp.where(x > high, high, x))
 
     @staticmethod
-    def softplus(x: Tensor) -> Tensor:
-        """``log(1 + exp(x))``."""
-        return jnp.logaddexp(x, 0.0)
-
-    @staticmethod
-    def choose(x: Tensor, index: Tensor) -> Tensor:
-        """Of each row, the element at its index."""
-        return jnp.take_along_axis(x, index[:, None], axis=1)[:, 0]
-
-    @staticmethod
-    def split(x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
-        """Columns in groups."""
-        return jnp.split(x, np.cumsum(sizes)[:-1], axis=1)
-
-    @staticmethod
-    def as_numbers(flags: Tensor, like: Tensor) -> Tensor:
-        """1 where a flag is set, else 0."""
-        return flags.astype(like.dtype)
+    def split(x: Tensor, sizes: Sequence[int], axis: int) -> list[Tensor]:
+        """In groups of so many along an axis."""
+        return jnp.split(x, np.cumsum(sizes)[:-1], axis)
 
     @staticmethod
     def constant(array: Array, like: Tensor) -> Tensor:
         """Numbers that are not learned."""
         return jnp.asarray(array, like.dtype)
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """The network of a `NetworkSpec`; equal ones are one to the compiler."""
+
+    spec: NetworkSpec
+
+    def __call__(self, pieces: Sequence[Tensor], observations: Tensor) -> tuple[Tensor, Tensor]:
+        """Observations (B, O) to distribution parameters (B, P) and values (B,)."""
+        weights = dict(zip(self.spec.shapes(), pieces, strict=True))
+        return built_in(Operations, self.spec, weights, observations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +125,21 @@ def _forward(layout: Layout, flat: Tensor, observations: Tensor) -> tuple[Tensor
     return layout.apply(layout.pieces(flat), observations)
 
 
-@partial(jax.jit, static_argnames=("spec", "layout"))
+@partial(jax.jit, static_argnames=("spec", "layout", "form"))
 def _loss_and_gradient(
-    spec: NetworkSpec, layout: Layout, flat: Tensor, given: dict[str, Tensor], coefficients: Coefficients
+    spec: NetworkSpec, layout: Layout, flat: Tensor, given: dict[str, Tensor], form: Objective, numbers: dict[str, Any]
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """The objective's form, which is compiled, says which terms the loss has; its numbers may change."""
+    objective = replace(form, **numbers)
+
     def loss(pieces: list[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         named = dict(zip(layout.names, pieces, strict=True))
-        terms = loss_terms(Operations, spec, partial(layout.apply, pieces), named, given, coefficients)
+        terms = loss_terms(Operations, spec, partial(layout.apply, pieces), named, given, form, objective)
         return terms["loss"], terms
 
     gradients, terms = jax.grad(loss, has_aux=True)(layout.pieces(flat))
     gradient = jnp.concatenate([g.reshape(-1) for g in gradients])
-    return terms, gradient, statistics(Operations, terms, gradient, coefficients.clip_range, given["valid"])
+    return terms, gradient, statistics(Operations, terms, gradient, objective.clip_range, given["valid"])
 
 
 @partial(jax.jit, static_argnames=("epsilon",))
@@ -187,17 +191,14 @@ class JaxBackend(AutogradBackend):
         context: AbstractContextManager[Any] = jax.enable_x64(True)
         return context
 
-    def _build(self, device: str) -> dict[str, tuple[int, ...]]:
+    def _build(self, device: str) -> dict[str, Tensor]:
         self._device = _device(device)
         own = self.own_network
         shapes = self.spec.shapes()
         self._layout = Layout(tuple(shapes), tuple(shapes.values()), BuiltIn(self.spec)) if own is None else own.layout
-        self._shapes = dict(zip(self._layout.names, self._layout.shapes, strict=True))
         self._zero = jax.device_put(np.zeros((), np.int64 if self._exact else np.int32), self._device)
-        flat = np.zeros(sum(map(prod, self._layout.shapes))) if own is None else np.asarray(own.flat)
-        flat = flat.astype(np.float32).astype(self._dtype)
-        self._store([self._tensor(flat), *(self._tensor(np.zeros_like(flat)) for _ in self._optimizer.slots)])
-        return self._shapes
+        pieces = map(np.zeros, self._layout.shapes) if own is None else self._layout.pieces(np.asarray(own.flat))
+        return dict(zip(self._layout.names, pieces, strict=True))
 
     def _tensor(self, array: Array) -> Tensor:
         converted = array.astype(self._dtype) if array.dtype.kind == "f" else array
@@ -222,15 +223,17 @@ class JaxBackend(AutogradBackend):
             parameters, values = (self._array(output)[: len(observations)] for output in outputs)
             return parameters, values
 
-    def _terms(self, batch: Minibatch, coefficients: Coefficients) -> dict[str, Tensor]:
-        return self._backward(batch, coefficients)[0]
+    def _terms(self, batch: Minibatch, objective: Objective) -> dict[str, Tensor]:
+        return self._backward(batch, objective)[0]
 
-    def _backward(self, batch: Minibatch, coefficients: Coefficients) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    def _backward(self, batch: Minibatch, objective: Objective) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         count = len(batch.advantages)
         rows = _rows(count)
         given = {name: self._tensor(_padded(array, rows)) for name, array in batch.arrays().items()}
         given["valid"] = self._tensor(np.arange(rows) < count)
-        terms, gradient, figures = _loss_and_gradient(self.spec, self._layout, self._tensors[0], given, coefficients)
+        numbers = {name: number for name, number in vars(objective).items() if number and number is not True}
+        form = replace(objective, **dict.fromkeys(numbers, 1.0))
+        terms, gradient, figures = _loss_and_gradient(self.spec, self._layout, self._tensors[0], given, form, numbers)
         terms = {name: term[:count] if term.ndim else term for name, term in terms.items()}
         return terms, gradient, figures
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax import Array as Tensor
-from jax import numpy as jnp
 from numpy.typing import NDArray
-
-from ppocore.networks import NetworkSpec
 
 Apply = Callable[[Any, Tensor], tuple[Tensor, Tensor]]
 """From parameters and observations (B, O) to distribution parameters (B, P) and values (B,)."""
@@ -32,40 +28,6 @@ class Layout(NamedTuple):
         for shape in self.shapes:
             found.append(flat[start : (start := start + prod(shape))].reshape(shape))
         return found
-
-
-@dataclass(frozen=True)
-class BuiltIn:
-    """The network of a `NetworkSpec`; equal ones are one to the compiler."""
-
-    spec: NetworkSpec
-
-    def __call__(self, pieces: Sequence[Tensor], observations: Tensor) -> tuple[Tensor, Tensor]:
-        """Observations (B, O) to distribution parameters (B, P) and values (B,)."""
-        spec = self.spec
-        weights = dict(zip(spec.shapes(), pieces, strict=True))
-        activate = {"tanh": tanh, "relu": jax.nn.relu}[spec.activation]
-
-        def stack(name: str, x: Tensor) -> Tensor:
-            for i in range(len(spec.hidden_sizes)):
-                x = activate(x @ weights[f"{name}.hidden.{i}.weight"] + weights[f"{name}.hidden.{i}.bias"])
-            return x
-
-        features = {name: stack(name, observations) for name in spec.trunks}
-        outputs = []
-        for head in ("actor", "critic"):
-            x = features["trunk" if spec.shared_trunk else head]
-            outputs.append(x @ weights[f"{head}.output.weight"] + weights[f"{head}.output.bias"])
-        parameters, values = outputs
-        if spec.has_log_std:
-            log_std = weights["log_std"] if spec.learn_log_std else jax.lax.stop_gradient(weights["log_std"])
-            parameters = jnp.concatenate([parameters, jnp.broadcast_to(log_std, parameters.shape)], axis=1)
-        return parameters, values[:, 0]
-
-
-def tanh(x: Tensor) -> Tensor:
-    """`jnp.tanh` by way of the sigmoid: XLA's own is off by 7 units in the last place next to 0."""
-    return 2.0 * jax.nn.sigmoid(2.0 * x) - 1.0
 
 
 class JaxNetwork:

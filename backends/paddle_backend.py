@@ -1,21 +1,26 @@
 """PPO in PaddlePaddle: what `ppocore.backends.autograd` needs of it.
 
 Gradients are gathered into one flat tensor, so that clipping, Adam and the rounding of exact mode are single
-operations; paddle's tensors are not changed in place, and the network's parameters are assigned after each step.
+operations; paddle's tensors are not changed in place, and the parameters are assigned after each step.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from numpy.typing import NDArray
+import numpy as np
 
 from ppocore.backends.autograd import AutogradBackend
-from ppocore.backends.paddle_network import F, PaddleNetwork, Tensor, nn, paddle
 from ppocore.errors import UsageError
+from ppocore.typing import Array
 
-Array = NDArray[Any]
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "No ccache found")  # said at import; it concerns who compiles extensions
+    import paddle
+    from paddle import Tensor, nn
+    from paddle.nn import functional as F
 
 _LEAST = -700.0
 """Below, exponentials are taken to be 0."""
@@ -25,9 +30,11 @@ class Operations:
     """See `ppocore.backends.autograd`."""
 
     abs, exp, log, log1p, sqrt, sigmoid = paddle.abs, paddle.exp, paddle.log, paddle.log1p, paddle.sqrt, F.sigmoid
-    minimum, maximum, clip, stack = paddle.minimum, paddle.maximum, paddle.clip, paddle.stack
-    zeros_like, copy, square = paddle.zeros_like, paddle.clone, paddle.square
-    lgamma, digamma = paddle.lgamma, paddle.digamma
+    minimum, maximum, where, clip, stack = paddle.minimum, paddle.maximum, paddle.where, paddle.clip, paddle.stack
+    zeros_like, full_like, copy, square = paddle.zeros_like, paddle.full_like, paddle.clone, paddle.square
+    split, concat, broadcast_to, relu, linear = paddle.split, paddle.concat, paddle.broadcast_to, F.relu, F.linear
+    take_along_axis, lgamma, digamma = paddle.take_along_axis, paddle.lgamma, paddle.digamma
+    stop_gradient = Tensor.detach
 
     @staticmethod
     def probability(x: Tensor) -> Tensor:
@@ -35,34 +42,9 @@ class Operations:
         return paddle.where(x < _LEAST, paddle.zeros_like(x), x.exp())
 
     @staticmethod
-    def where(condition: Tensor, x: Tensor, y: Tensor | float) -> Tensor:
-        """`paddle.where`, which gives numbers the default dtype."""
-        return paddle.where(condition, x, paddle.full_like(x, y) if isinstance(y, float) else y)
-
-    @staticmethod
-    def softplus(x: Tensor) -> Tensor:
-        """``log(1 + exp(x))``: `F.softplus` is x itself from 20 on, `F.log_sigmoid` is 0 from 37 on (float32: 17)."""
-        return paddle.maximum(x, paddle.zeros_like(x)) + paddle.log1p(Operations.probability(-x.abs()))
-
-    @staticmethod
-    def log_softmax(x: Tensor) -> Tensor:
+    def log_softmax(x: Tensor, axis: int) -> Tensor:
         """Not F.log_softmax: on the CPU it holds logits at 64 below the largest."""
-        return x - paddle.logsumexp(x, axis=1, keepdim=True)
-
-    @staticmethod
-    def choose(x: Tensor, index: Tensor) -> Tensor:
-        """Of each row, the element at its index."""
-        return paddle.take_along_axis(x, index.unsqueeze(1), axis=1).squeeze(1)
-
-    @staticmethod
-    def split(x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
-        """Columns in groups."""
-        return [x] if len(sizes) == 1 else paddle.split(x, list(sizes), axis=1)
-
-    @staticmethod
-    def as_numbers(flags: Tensor, like: Tensor) -> Tensor:
-        """1 where a flag is set, else 0."""
-        return flags.astype(like.dtype)
+        return x - paddle.logsumexp(x, axis, keepdim=True)
 
     @staticmethod
     def constant(array: Array, like: Tensor) -> Tensor:
@@ -85,17 +67,13 @@ class PaddleBackend(AutogradBackend):
     _computing = staticmethod(paddle.no_grad)
     _recording = staticmethod(paddle.enable_grad)
 
-    def _build(self, device: str) -> dict[str, tuple[int, ...]]:
+    def _build(self, device: str) -> dict[str, Tensor]:
         self._place = _place(device)
-        self.network = PaddleNetwork(self.spec) if self.own_network is None else self.own_network
-        _convert(self.network, self._place, self._dtype.name)
-        self._parameters = self._trained(self.network, lambda parameter: not parameter.stop_gradient)
-        shapes = {name: tuple(p.shape) for name, p in self._parameters.items()}
-        if self._parameters:
-            flat = _gathered(self._parameters.values())
-            flat = Operations.rounded(flat) if self._exact else flat
-            self._store([flat, *(paddle.zeros_like(flat) for _ in self._optimizer.slots)])
-        return shapes
+        if self.own_network is None:
+            how, shapes = (self._dtype.name, self._place, False), self.spec.shapes().items()
+            return {name: paddle.to_tensor(np.zeros(shape), *how) for name, shape in shapes}
+        _convert(self.own_network, self._place, self._dtype.name)
+        return {name: p for name, p in self.own_network.named_parameters() if not p.stop_gradient}
 
     def _tensor(self, array: Array) -> Tensor:
         kind = self._dtype.name if array.dtype.kind == "f" else None
@@ -110,17 +88,13 @@ class PaddleBackend(AutogradBackend):
             parameter.clear_gradient(set_to_zero=False)
         loss.backward()
         # A user's layer may have parameters that nothing reads.
-        return _gathered([paddle.zeros_like(p) if p.grad is None else p.grad for p in self._parameters.values()])
+        gradients = [paddle.zeros_like(p) if p.grad is None else p.grad for p in self._parameters.values()]
+        return paddle.concat([gradient.reshape([-1]) for gradient in gradients])
 
     def _store(self, tensors: Sequence[Tensor]) -> None:
-        self._tensors, start = tensors, 0
-        for parameter in self._parameters.values():
-            piece = tensors[0][start : (start := start + parameter.size)].reshape(parameter.shape)
-            paddle.assign(piece, parameter)
-
-
-def _gathered(tensors: Any) -> Tensor:
-    return paddle.concat([tensor.reshape([-1]) for tensor in tensors])
+        self._tensors = tensors
+        for name, piece in self._pieces(tensors[0]).items():
+            paddle.assign(piece, self._parameters[name])
 
 
 def _convert(network: nn.Layer, place: Any, dtype: str) -> None:
