@@ -1,7 +1,7 @@
-"""Implement what all backends with automatic differentiation share: statistics, clipping, steps and state.
+"""What every backend with automatic differentiation does, once: loss, statistics, clipping, steps and state.
 
-A framework's backend provides about 25 small operations, a network, and the methods of `AutogradBackend` that
-differentiate and store arrays.
+A framework supplies some 25 small operations, and the few methods of `AutogradBackend` that say how it differentiates
+and where its arrays are.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from math import isfinite, prod
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ppocore.backend import Evaluation, Minibatch, Objective, OptimizerStep, UpdateStats, is_critic
-from ppocore.backends.autograd_loss import Coefficients, Tensor, loss_terms, statistics
+from ppocore.backends.autograd_loss import Tensor, loss_terms, statistics
+from ppocore.backends.autograd_network import built_in
 from ppocore.errors import NonFiniteError, UsageError
-from ppocore.networks import NetworkSpec, check_outputs, compute_dtype
+from ppocore.networks import NetworkSpec, check_network, compute_dtype
 from ppocore.optimizers import (
     Adam,
     OptimizerState,
@@ -27,60 +27,26 @@ from ppocore.optimizers import (
     norms_apart,
     not_finite,
     per_element,
+    stepped,
     to_state,
 )
-
-Array = NDArray[Any]
-
-
-def stepped(
-    xp: Any,
-    optimizer: Adam,
-    grid: float | None,
-    tensors: Sequence[Tensor],
-    gradient: Tensor,
-    clip: Tensor | float,
-    factors: Sequence[Tensor | float],
-    only: Tensor | None,
-) -> list[Tensor]:
-    """Return weights and slots after one optimizer step; computed in place for mutable arrays.
-
-    Args:
-        xp: the framework's `Operations`.
-        optimizer: the optimizer.
-        grid: the number that rounds the gradient in exact mode (`gradient_grid`); None in float32 mode.
-        tensors: the weights and each slot, flat.
-        gradient: the unclipped gradient, flat; may be overwritten.
-        clip: the factor that clips the gradient.
-        factors: the factors of the optimizer's step (`Adam.factors`).
-        only: a mask of the elements to update; None for all.
-    """
-    gradient *= clip
-    if grid is not None:
-        gradient += grid
-        gradient -= grid
-    before = tensors if only is None else [xp.copy(tensor) for tensor in tensors]
-    weights, *slots = tensors
-    after = optimizer.step(xp, weights, slots, gradient, factors)
-    if only is not None:
-        after = [xp.where(only, *pair) for pair in zip(after, before, strict=True)]
-    return after if grid is None else [xp.rounded(tensor) for tensor in after]
+from ppocore.typing import Array
 
 
 class AutogradBackend:
-    """Implement `ppocore.backend.Backend` as the base class of a framework's backend.
+    """See `ppocore.backend.Backend`; what a framework's backend derives from.
 
     Args:
-        spec: the network; may be omitted if ``network`` is given.
-        network: the user's own network, which maps observations (B, O) to (distribution parameters (B, P), values
-            (B,)). It keeps its weights, is converted to the dtype of ``precision``, and is trained in place. A backend
-            with a network and no ``spec`` is passed to `ppocore.train` as its backend.
+        spec: the network; not needed where ``network`` is given, see below.
+        network: one of the user's own, from observations (B, O) to (distribution parameters (B, P), values (B,)); it
+            keeps the weights it has, is converted to the precision's dtype and trained in place. A backend made of a
+            network alone is given to `ppocore.train` as its backend.
         precision: ``exact`` (float64 arithmetic, float32 state) or ``float32``.
         adam_epsilon: added to the root of Adam's second moment.
-        device: the device to compute on, ``cpu`` or ``cuda``.
+        device: where to compute, ``cpu`` or ``cuda``.
 
     Raises:
-        UsageError: a device that is not available, or a network whose outputs have the wrong shape.
+        UsageError: a device that this machine lacks, or a network whose outputs have the wrong shape.
     """
 
     name: ClassVar[str]
@@ -88,7 +54,7 @@ class AutogradBackend:
     """The framework's `Operations`."""
     own_network: Any
     network_type: ClassVar[type]
-    """The type of a user's own network."""
+    """What a network of the user's own must be."""
 
     def __init__(
         self,
@@ -105,7 +71,7 @@ class AutogradBackend:
         if spec is None:
             if network is None:
                 raise UsageError(f"{type(self).__name__} needs a NetworkSpec or a network")
-            return  # not bound to a specification until it is called with one
+            return  # unbound: calling it with a specification makes the backend
         self.spec = spec
         self._exact = precision == "exact"
         self._dtype = compute_dtype(precision)
@@ -113,48 +79,52 @@ class AutogradBackend:
         self._grid = gradient_grid(adam_epsilon) if self._exact else None
         self._steps, self._frozen_steps = 0, 0
         with self._computing():
-            self._shapes = self._build(device)
-            if not self._shapes:
+            self._parameters = self._build(device)
+            if not self._parameters:
                 raise UsageError(f"the network has no parameter to train: {self._frozen}")
+            self._shapes = {name: tuple(parameter.shape) for name, parameter in self._parameters.items()}
+            flat = self._flat({name: self._array(parameter) for name, parameter in self._parameters.items()})
+            zeros = [np.zeros_like(flat) for _ in self._optimizer.slots]
+            self._store([self._tensor(array.astype(np.float32)) for array in (flat, *zeros)])
             owners = [np.full(prod(shape), is_critic(name)) for name, shape in self._shapes.items()]
-            self._critic = np.concatenate(owners)  # mask of the critic's elements
+            self._critic = np.concatenate(owners)  # which elements are the critic's
             if network is not None:
-                self._check_outputs()
+                check_network(lambda observations: self._apply(self._tensor(observations)), spec)
 
     _frozen: ClassVar[str]
-    """Why no parameter of a network is trainable, for an error message."""
+    """How a parameter says that it is not to be trained."""
 
     def __call__(self, spec: NetworkSpec, **settings: Any) -> Self:
-        """Create a backend for ``spec`` with this backend's network; called by `ppocore.train`."""
+        """A backend for ``spec`` around this one's network: what `ppocore.train` calls."""
         return type(self)(spec, network=self.own_network, **settings)
 
     def using_threads(self, threads: int) -> AbstractContextManager[None]:
-        """Do nothing; for a framework that uses the threads of the linear algebra library, which the run limits."""
+        """Nothing, for a framework that computes on the linear algebra library's threads: the trainer limits those."""
         return nullcontext()
 
     def forward(self, observations: Array) -> tuple[Array, Array]:
-        """Compute the distribution parameters (B, P) and values (B,) of observations (B, O)."""
+        """Observations (B, O) to distribution parameters (B, P) and values (B,)."""
         with self._computing():
             parameters, values = self._apply(self._tensor(observations))
             return self._array(parameters), self._array(values)
 
     def evaluate(self, batch: Minibatch, objective: Objective) -> Evaluation:
-        """Compute the terms of the loss, without a step."""
+        """Every term of the loss, without a step."""
         with self._computing():
-            terms = self._terms(batch, Coefficients.of(objective))
+            terms = self._terms(batch, objective)
             found: dict[str, Any] = {name: self._array(terms[name]) for name in ("log_prob", "ratio", "entropy")}
             found |= {name: float(terms[name]) for name in ("policy_loss", "value_loss", "loss", "kl")}
             return Evaluation(**found, value=self._array(terms["values"]))
 
     def gradients(self, batch: Minibatch, objective: Objective) -> dict[str, Array]:
-        """Compute the gradient of the loss by weight name, before clipping."""
+        """The gradient of the loss by weight name, before clipping."""
         with self._computing():
-            return self._named(self._backward(batch, Coefficients.of(objective))[1], self._dtype)
+            return self._named(self._backward(batch, objective)[1], self._dtype)
 
     def update(self, batch: Minibatch, objective: Objective, step: OptimizerStep) -> UpdateStats:
-        """Take one optimizer step; see `ppocore.backend.Backend.update`."""
+        """One optimizer step; see `ppocore.backend.Backend.update`."""
         with self._computing():
-            terms, gradient, figures = self._backward(batch, Coefficients.of(objective))
+            terms, gradient, figures = self._backward(batch, objective)
             stats = UpdateStats(*figures.tolist())
             if not isfinite(stats.loss + stats.grad_norm):
                 raise self._not_finite(batch, terms, gradient)
@@ -169,115 +139,96 @@ class AutogradBackend:
             return stats
 
     def weights(self) -> dict[str, Array]:
-        """Return the weights as float32 copies."""
+        """The weights alone, as float32 copies."""
         with self._computing():
             return self._named(self._tensors[0])
 
     def state(self) -> dict[str, Array]:
-        """Return copies of the weights, Adam's moments and its step count."""
+        """The weights, Adam's moments and its step count: copies."""
         with self._computing():
             weights, *slots = map(self._named, self._tensors)
         return to_state(self._optimizer, OptimizerState(weights, tuple(slots), self._steps, self._frozen_steps))
 
     def load_state(self, state: Mapping[str, Array]) -> None:
-        """Restore a state; if it has only weights, the moments start at zero."""
+        """Take over a state; weights alone are enough, the moments then start at zero."""
         loaded = from_state(self._optimizer, state, self._shapes)
         with self._computing():
             self._store([self._tensor(self._flat(arrays)) for arrays in (loaded.weights, *loaded.slots)])
         self._steps, self._frozen_steps = loaded.step, loaded.frozen_steps
 
-    # A framework's backend defines these.
+    # What a framework's backend defines.
 
     _computing: Callable[[], AbstractContextManager[Any]]
-    """Context of every computation, in which no gradients are recorded."""
+    """Entered around all that computes: no gradients are recorded in it."""
     _recording: Callable[[], AbstractContextManager[Any]]
-    """Context in which gradients are recorded."""
-    network: Any
-    _parameters: Mapping[str, Any]
-    """The trainable parameters, by canonical name."""
-    _tensors: Sequence[Tensor]
+    """Entered where gradients are recorded."""
+    _tensors: Sequence[Tensor] = ()
     """The weights and each of the optimizer's slots, flat."""
 
-    def _build(self, device: str) -> dict[str, tuple[int, ...]]:
-        """Create the network and its tensors; return the canonical shapes of the trainable parameters by name."""
+    def _build(self, device: str) -> dict[str, Tensor]:
+        """Return what is trained, by canonical name: the user's network's parameters, or tensors of a built-in one."""
         raise NotImplementedError
 
     def _tensor(self, array: Array) -> Tensor:
-        """Convert a NumPy array to the framework's, and floating-point numbers to the dtype of the computation."""
+        """A framework's array, of the dtype of arithmetic if it is not of whole numbers or flags."""
         raise NotImplementedError
 
     def _array(self, tensor: Tensor) -> Array:
-        """Convert a tensor to a NumPy array."""
+        """The inverse."""
         raise NotImplementedError
 
     def _gradient(self, loss: Tensor) -> Tensor:
-        """Compute the gradient of a recorded loss, flat."""
+        """The gradient of a recorded loss, flat."""
         raise NotImplementedError
 
     def _store(self, tensors: Sequence[Tensor]) -> None:
-        """Store new weights and slots, also in the network."""
+        """Make these the weights and slots, of the network too."""
         raise NotImplementedError
 
-    # A framework's backend may override these.
-
-    def _trained(self, network: Any, trains: Callable[[Any], bool]) -> dict[str, Any]:
-        """Return the trainable parameters of a network by name; those of the built-in one in canonical order."""
-        found = dict(network.named_parameters())
-        names = self.spec.shapes() if self.own_network is None else found
-        return {name: found[name] for name in names if trains(found[name])}
+    # What a framework's backend may define otherwise.
 
     def _apply(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        outputs: tuple[Tensor, Tensor] = self.network(observations)
+        if self.own_network is None:
+            return built_in(self.xp, self.spec, self._parameters, observations)
+        outputs: tuple[Tensor, Tensor] = self.own_network(observations)
         return outputs
 
-    def _terms(self, batch: Minibatch, coefficients: Coefficients) -> dict[str, Tensor]:
+    def _terms(self, batch: Minibatch, objective: Objective) -> dict[str, Tensor]:
         given = {name: self._tensor(array) for name, array in batch.arrays().items()}
-        return loss_terms(self.xp, self.spec, self._apply, self._parameters, given, coefficients)
+        return loss_terms(self.xp, self.spec, self._apply, self._parameters, given, objective, objective)
 
-    def _backward(self, batch: Minibatch, coefficients: Coefficients) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Compute the terms of the loss, its gradient as a flat tensor, and its `statistics`."""
+    def _backward(self, batch: Minibatch, objective: Objective) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """The terms of the loss, its gradient as a flat tensor, and `statistics`."""
         with self._recording():
-            terms = self._terms(batch, coefficients)
+            terms = self._terms(batch, objective)
             gradient = self._gradient(terms["loss"])
-        return terms, gradient, statistics(self.xp, terms, gradient, coefficients.clip_range, None)
+        return terms, gradient, statistics(self.xp, terms, gradient, objective.clip_range, None)
 
     def _stepped(self, gradient: Tensor, clip: Any, factors: Sequence[Any], only: Tensor | None) -> list[Tensor]:
         return stepped(self.xp, self._optimizer, self._grid, self._tensors, gradient, clip, factors, only)
 
-    def _transposed(self, name: str) -> bool:
-        """Return whether the framework stores a canonical weight (in, out) as (out, in)."""
-        return False
-
     def _elements(self, pair: tuple[float, float]) -> Tensor | float:
-        """Return `per_element`, as a tensor unless it is a single number."""
+        """`per_element` as a tensor, where it is not one number."""
         elements = per_element(pair, self._critic, self._dtype)
         return elements if isinstance(elements, float) else self._tensor(elements)
 
-    def _named(self, flat: Tensor, dtype: Any = np.float32) -> dict[str, Array]:
-        """Return copies of the parts of a flat tensor, by canonical name."""
-        array, named, start = self._array(flat).astype(dtype, copy=False), {}, 0
+    def _pieces(self, flat: Any) -> dict[str, Any]:
+        """The pieces of a flat tensor or array, by canonical name."""
+        found, start = {}, 0
         for name, shape in self._shapes.items():
-            piece = array[start : (start := start + prod(shape))]
-            piece = piece.reshape(shape[::-1]).T if self._transposed(name) else piece.reshape(shape)
-            named[name] = np.array(piece, order="C")
-        return named
+            found[name] = flat[start : (start := start + prod(shape))].reshape(shape)
+        return found
+
+    def _named(self, flat: Tensor, dtype: Any = np.float32) -> dict[str, Array]:
+        """Copies of the pieces of a flat tensor, by canonical name."""
+        return {name: piece.astype(dtype) for name, piece in self._pieces(self._array(flat)).items()}
 
     def _flat(self, arrays: Mapping[str, Array]) -> Array:
-        """Invert `_named`."""
-        pieces = [arrays[name].T if self._transposed(name) else arrays[name] for name in self._shapes]
-        return np.concatenate([piece.reshape(-1) for piece in pieces])
+        """The inverse of `_named`."""
+        return np.concatenate([arrays[name].reshape(-1) for name in self._shapes])
 
     def _not_finite(self, batch: Minibatch, terms: Mapping[str, Tensor], gradient: Tensor) -> NonFiniteError:
         fields = {"policy output": "parameters", "value output": "values", "ratio": "ratio"}
         computed = {name: self._array(terms[field]) for name, field in fields.items()}
         gradients = {f"gradient of {name}": array for name, array in self._named(gradient, self._dtype).items()}
         return not_finite(self._steps + 1, {**batch.arrays(), **computed, **gradients}.items())
-
-    def _check_outputs(self) -> None:
-        """Check that a user's network returns (B, P) and (B,), before anything is collected."""
-        observations = np.zeros((2, self.spec.observation_size))
-        try:
-            outputs = self._apply(self._tensor(observations))
-        except Exception as error:
-            raise UsageError(f"the network fails on observations of shape {observations.shape}: {error}") from error
-        check_outputs(outputs, 2, self.spec)

@@ -1,6 +1,6 @@
-"""Compute differentiable log-probabilities, entropies and divergences; `ppocore.distributions` has the formulas.
+"""Log-probabilities, entropies and divergences of policies, differentiable; formulas in `ppocore.distributions`.
 
-``xp`` is the class ``Operations`` of a framework's backend.
+``xp`` is a framework's `ppocore.backends.autograd.Operations`.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ Tensor = Any
 
 
 def apply_masks(xp: Any, spec: NetworkSpec, parameters: Tensor, masks: Tensor) -> Tensor:
-    """Return parameters under which the actions that masks (B, mask_size) forbid have probability 0 and no gradient."""
+    """Parameters under which what masks (B, mask_size) forbid has probability 0 and no gradient."""
+    never = xp.full_like(parameters, -MASKED)
     if spec.action_kind == "bernoulli":
         flags = masks.reshape((-1, spec.action_size, 2))
-        return xp.where(flags[:, :, 1], xp.where(flags[:, :, 0], parameters, MASKED), -MASKED)
-    return xp.where(masks, parameters, -MASKED)
+        return xp.where(flags[:, :, 1], xp.where(flags[:, :, 0], parameters, -never), never)
+    return xp.where(masks, parameters, never)
 
 
 def log_prob_and_entropy(xp: Any, spec: NetworkSpec, parameters: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the log-probabilities of actions and the entropies, (B,) each."""
+    """Log-probabilities of actions and entropies, (B,) each."""
     kind = spec.action_kind
     if kind == "categorical":
         return _categorical(xp, parameters, actions)
     if kind == "multi_categorical":
-        parts = [_categorical(xp, part, actions[:, i]) for i, part in enumerate(xp.split(parameters, spec.choices))]
+        parts = [_categorical(xp, part, actions[:, i]) for i, part in enumerate(xp.split(parameters, spec.choices, 1))]
         return sum(log_prob for log_prob, _ in parts), sum(entropy for _, entropy in parts)
     if kind == "bernoulli":
-        zero, one = xp.softplus(parameters), xp.softplus(-parameters)  # minus the log-probabilities of 0 and of 1
+        zero, one = _softplus(xp, parameters), _softplus(xp, -parameters)  # minus the log-probabilities of 0 and of 1
         entropy = xp.sigmoid(parameters) * one + xp.sigmoid(-parameters) * zero
         return -xp.where(actions == 1, one, zero).sum(1), entropy.sum(1)
-    first, second = xp.split(parameters, (spec.action_size,) * 2)
+    first, second = xp.split(parameters, (spec.action_size,) * 2, 1)
     if kind == "beta":
         a, b = _shapes(xp, first), _shapes(xp, second)
         log_beta, psi = _log_beta(xp, a, b), xp.digamma
@@ -54,18 +55,18 @@ def log_prob_and_entropy(xp: Any, spec: NetworkSpec, parameters: Tensor, actions
 
 
 def divergence(xp: Any, spec: NetworkSpec, old: Tensor, new: Tensor) -> Tensor:
-    """Compute KL(old || new) of two sets of parameters, (B,)."""
+    """KL(old || new) of two sets of parameters, (B,)."""
     kind = spec.action_kind
     if kind in ("categorical", "multi_categorical"):
         sizes = spec.choices or (spec.action_size,)
-        pairs = zip(xp.split(old, sizes), xp.split(new, sizes), strict=True)
-        logs = [(xp.log_softmax(y), xp.log_softmax(z)) for y, z in pairs]
+        pairs = zip(xp.split(old, sizes, 1), xp.split(new, sizes, 1), strict=True)
+        logs = [(xp.log_softmax(y, 1), xp.log_softmax(z, 1)) for y, z in pairs]
         return sum((xp.probability(log_q) * (log_q - log_p)).sum(1) for log_q, log_p in logs)
     if kind == "bernoulli":
-        if_one = xp.softplus(-new) - xp.softplus(-old)
-        if_zero = xp.softplus(new) - xp.softplus(old)
+        if_one = _softplus(xp, -new) - _softplus(xp, -old)
+        if_zero = _softplus(xp, new) - _softplus(xp, old)
         return (xp.sigmoid(old) * if_one + xp.sigmoid(-old) * if_zero).sum(1)
-    (old_first, old_second), (first, second) = (xp.split(x, (spec.action_size,) * 2) for x in (old, new))
+    (old_first, old_second), (first, second) = (xp.split(x, (spec.action_size,) * 2, 1) for x in (old, new))
     if kind == "beta":
         a_q, b_q, a, b = (_shapes(xp, x) for x in (old_first, old_second, first, second))
         psi_a, psi_b, psi = xp.digamma(a_q), xp.digamma(b_q), xp.digamma(a_q + b_q)
@@ -77,12 +78,18 @@ def divergence(xp: Any, spec: NetworkSpec, old: Tensor, new: Tensor) -> Tensor:
 
 
 def _categorical(xp: Any, logits: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-    log_p = xp.log_softmax(logits)
-    return xp.choose(log_p, actions), -(xp.probability(log_p) * log_p).sum(1)
+    log_p = xp.log_softmax(logits, 1)
+    chosen = xp.take_along_axis(log_p, actions.reshape((-1, 1)), 1).squeeze(1)
+    return chosen, -(xp.probability(log_p) * log_p).sum(1)
+
+
+def _softplus(xp: Any, x: Tensor) -> Tensor:
+    """``log(1 + exp(x))``; frameworks' own are x itself from 20 on, or 0 from -37 on."""
+    return xp.maximum(x, xp.zeros_like(x)) + xp.log1p(xp.probability(-xp.abs(x)))
 
 
 def _shapes(xp: Any, parameters: Tensor) -> Tensor:
-    return 1.0 + xp.softplus(parameters)
+    return 1.0 + _softplus(xp, parameters)
 
 
 def _log_beta(xp: Any, a: Tensor, b: Tensor) -> Tensor:
@@ -90,6 +97,6 @@ def _log_beta(xp: Any, a: Tensor, b: Tensor) -> Tensor:
 
 
 def _log_slope(xp: Any, x: Tensor) -> Tensor:
-    """Compute ``log(1 - tanh(x)^2)``, without overflow for any x."""
+    """``log(1 - tanh(x)^2)``, for any x."""
     size = xp.abs(x)
     return 2.0 * (math.log(2.0) - size - xp.log1p(xp.exp(-2.0 * size)))

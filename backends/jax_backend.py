@@ -1,16 +1,15 @@
-"""Implement the backend for JAX, on top of `ppocore.backends.autograd`, with compiled updates.
+"""PPO in JAX: what `ppocore.backends.autograd` needs of it, each minibatch's work compiled.
 
-Two functions are compiled for each form of the loss and number of rows: the loss with its gradient, and the optimizer
-step. Clipping and the check for finite values happen between them, in NumPy, as on every backend.
+Two functions are compiled for each kind of loss and number of rows: the loss with its gradient, and the optimizer's
+step. Between them NumPy numbers decide what is clipped and whether all is finite, as on every backend.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from math import prod
 from typing import Any
 
 import jax
@@ -18,64 +17,66 @@ import numpy as np
 from jax import Array as Tensor
 from jax import lax
 from jax import numpy as jnp
-from numpy.typing import NDArray
 
-from ppocore.backend import Minibatch
-from ppocore.backends.autograd import AutogradBackend, stepped
-from ppocore.backends.autograd_loss import Coefficients, loss_terms, statistics
-from ppocore.backends.jax_network import Apply, BuiltIn, JaxNetwork, Layout
+from ppocore.backend import Minibatch, Objective
+from ppocore.backends.autograd import AutogradBackend
+from ppocore.backends.autograd_loss import loss_terms, statistics
+from ppocore.backends.autograd_network import built_in
+from ppocore.backends.jax_network import Apply, JaxNetwork, Layout
 from ppocore.errors import UsageError
 from ppocore.networks import NetworkSpec
-from ppocore.optimizers import Adam
-
-Array = NDArray[Any]
+from ppocore.optimizers import Adam, stepped
+from ppocore.typing import Array
 
 
 class Operations:
-    """Provide the operations that `ppocore.backends.autograd_loss` needs."""
+    """See `ppocore.backends.autograd`."""
 
     abs, exp, log, log1p, sqrt, sigmoid = jnp.abs, jnp.exp, jnp.log, jnp.log1p, jnp.sqrt, jax.nn.sigmoid
-    minimum, maximum, where, stack, zeros_like = jnp.minimum, jnp.maximum, jnp.where, jnp.stack, jnp.zeros_like
-    square, probability, log_softmax = jnp.square, jnp.exp, jax.nn.log_softmax
-    lgamma, digamma = jax.scipy.special.gammaln, jax.scipy.special.digamma
+    minimum, maximum, where, stack, square = jnp.minimum, jnp.maximum, jnp.where, jnp.stack, jnp.square
+    zeros_like, full_like, concat, broadcast_to = jnp.zeros_like, jnp.full_like, jnp.concatenate, jnp.broadcast_to
+    relu, probability, log_softmax, take_along_axis = jax.nn.relu, jnp.exp, jax.nn.log_softmax, jnp.take_along_axis
+    lgamma, digamma, stop_gradient = jax.scipy.special.gammaln, jax.scipy.special.digamma, lax.stop_gradient
+
+    @staticmethod
+    def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """``x @ weight + bias``."""
+        return x @ weight + bias
 
     @staticmethod
     def clip(x: Tensor, low: Any, high: Any) -> Tensor:
-        """Clip to a range; the gradient of `jnp.clip` would be 0.5 at a bound."""
+        """`jnp.clip`, whose gradient at a bound is a half."""
         return jnp.where(x < low, low, jnp.where(x > high, high, x))
 
     @staticmethod
-    def softplus(x: Tensor) -> Tensor:
-        """Compute ``log(1 + exp(x))``."""
-        return jnp.logaddexp(x, 0.0)
-
-    @staticmethod
-    def choose(x: Tensor, index: Tensor) -> Tensor:
-        """Return the element of each row at its index."""
-        return jnp.take_along_axis(x, index[:, None], axis=1)[:, 0]
-
-    @staticmethod
-    def split(x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
-        """Split the columns into groups."""
-        return jnp.split(x, np.cumsum(sizes)[:-1], axis=1)
-
-    @staticmethod
-    def as_numbers(flags: Tensor, like: Tensor) -> Tensor:
-        """Convert flags to 1 and 0."""
-        return flags.astype(like.dtype)
+    def split(x: Tensor, sizes: Sequence[int], axis: int) -> list[Tensor]:
+        """In groups of so many along an axis."""
+        return jnp.split(x, np.cumsum(sizes)[:-1], axis)
 
     @staticmethod
     def constant(array: Array, like: Tensor) -> Tensor:
-        """Convert an array to a tensor without a gradient."""
+        """Numbers that are not learned."""
         return jnp.asarray(array, like.dtype)
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """The network of a `NetworkSpec`; equal ones are one to the compiler."""
+
+    spec: NetworkSpec
+
+    def __call__(self, pieces: Sequence[Tensor], observations: Tensor) -> tuple[Tensor, Tensor]:
+        """Observations (B, O) to distribution parameters (B, P) and values (B,)."""
+        weights = dict(zip(self.spec.shapes(), pieces, strict=True))
+        return built_in(Operations, self.spec, weights, observations)
 
 
 @dataclass(frozen=True, slots=True)
 class Unfused:
-    """Wrap numbers so that XLA cannot fuse multiplications with additions.
+    """Numbers each operation on which ends in bits that the compiler must make: XLA would fuse products with sums.
 
-    A fused multiply-add rounds once, where all other backends round twice. To prevent it, the bits of each result are
-    combined by exclusive or with an argument that is always zero, which the compiler cannot know.
+    A fused multiply-add rounds once where all other backends round twice. What prevents it is an exclusive or of each
+    result's bits with a zero that is an argument, which the compiler cannot know to be zero.
     """
 
     x: Tensor
@@ -98,20 +99,20 @@ class Unfused:
         return self._made(self.x / _bare(other))
 
     def sqrt(self) -> Unfused:
-        """Return the square root of each number."""
+        """The square root of each number."""
         return self._made(jnp.sqrt(self.x))
 
     def rounded(self) -> Unfused:
-        """Round to float32."""
+        """To float32 and back."""
         return Unfused(self.x.astype(jnp.float32).astype(self.x.dtype), self.zero)
 
     def copy(self) -> Unfused:
-        """Return the same object, because nothing is changed in place."""
+        """The same: nothing is changed in place."""
         return self
 
     @staticmethod
     def where(condition: Tensor, x: Unfused, y: Unfused) -> Unfused:
-        """Select elements of either operand."""
+        """The one number or the other."""
         return Unfused(jnp.where(condition, x.x, y.x), x.zero)
 
 
@@ -124,18 +125,21 @@ def _forward(layout: Layout, flat: Tensor, observations: Tensor) -> tuple[Tensor
     return layout.apply(layout.pieces(flat), observations)
 
 
-@partial(jax.jit, static_argnames=("spec", "layout"))
+@partial(jax.jit, static_argnames=("spec", "layout", "form"))
 def _loss_and_gradient(
-    spec: NetworkSpec, layout: Layout, flat: Tensor, given: dict[str, Tensor], coefficients: Coefficients
+    spec: NetworkSpec, layout: Layout, flat: Tensor, given: dict[str, Tensor], form: Objective, numbers: dict[str, Any]
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """The objective's form, which is compiled, says which terms the loss has; its numbers may change."""
+    objective = replace(form, **numbers)
+
     def loss(pieces: list[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         named = dict(zip(layout.names, pieces, strict=True))
-        terms = loss_terms(Operations, spec, partial(layout.apply, pieces), named, given, coefficients)
+        terms = loss_terms(Operations, spec, partial(layout.apply, pieces), named, given, form, objective)
         return terms["loss"], terms
 
     gradients, terms = jax.grad(loss, has_aux=True)(layout.pieces(flat))
     gradient = jnp.concatenate([g.reshape(-1) for g in gradients])
-    return terms, gradient, statistics(Operations, terms, gradient, coefficients.clip_range, given["valid"])
+    return terms, gradient, statistics(Operations, terms, gradient, objective.clip_range, given["valid"])
 
 
 @partial(jax.jit, static_argnames=("epsilon",))
@@ -143,7 +147,7 @@ def _stepped(
     epsilon: float, grid: Any, zero: Tensor, tensors: Sequence[Tensor], gradient: Tensor, numbers: Sequence[Any],
     only: Tensor | None,
 ) -> list[Tensor]:  # fmt: skip
-    """Compile `stepped`; if ``grid`` were a constant, the compiler would remove its addition and subtraction."""
+    """The grid is an argument: of a constant the compiler knows that adding and taking it changes nothing."""
     clip, *factors = numbers
     unfused = [Unfused(tensor, zero) for tensor in (gradient, *tensors)]
     after = stepped(Unfused, Adam(epsilon), grid, unfused[1:], unfused[0], clip, factors, only)
@@ -151,10 +155,10 @@ def _stepped(
 
 
 class JaxBackend(AutogradBackend):
-    """Implement the backend ``jax``.
+    """The backend ``jax``.
 
-    A user's own network is passed as ``JaxBackend(network=apply, parameters=pytree)``, see `JaxNetwork`; its trained
-    parameters are in `parameters`.
+    A network of the user's own is ``JaxBackend(network=apply, parameters=pytree)``, see `JaxNetwork`; what the
+    parameters have become is in `parameters`.
     """
 
     name = "jax"
@@ -179,25 +183,22 @@ class JaxBackend(AutogradBackend):
 
     @property
     def parameters(self) -> Any:
-        """The current parameters of a user's own network, as a pytree of NumPy arrays."""
+        """The parameters of a network of the user's own, as they are now: NumPy arrays in the pytree they came in."""
         return self.own_network.parameters
 
     def _computing(self) -> AbstractContextManager[Any]:
-        """Enable float64 in this thread, whatever is set for the process."""
+        """Float64 for this thread and until it is left, whatever is set for the process."""
         context: AbstractContextManager[Any] = jax.enable_x64(True)
         return context
 
-    def _build(self, device: str) -> dict[str, tuple[int, ...]]:
+    def _build(self, device: str) -> dict[str, Tensor]:
         self._device = _device(device)
         own = self.own_network
         shapes = self.spec.shapes()
         self._layout = Layout(tuple(shapes), tuple(shapes.values()), BuiltIn(self.spec)) if own is None else own.layout
-        self._shapes = dict(zip(self._layout.names, self._layout.shapes, strict=True))
         self._zero = jax.device_put(np.zeros((), np.int64 if self._exact else np.int32), self._device)
-        flat = np.zeros(sum(map(prod, self._layout.shapes))) if own is None else np.asarray(own.flat)
-        flat = flat.astype(np.float32).astype(self._dtype)
-        self._store([self._tensor(flat), *(self._tensor(np.zeros_like(flat)) for _ in self._optimizer.slots)])
-        return self._shapes
+        pieces = map(np.zeros, self._layout.shapes) if own is None else self._layout.pieces(np.asarray(own.flat))
+        return dict(zip(self._layout.names, pieces, strict=True))
 
     def _tensor(self, array: Array) -> Tensor:
         converted = array.astype(self._dtype) if array.dtype.kind == "f" else array
@@ -215,22 +216,24 @@ class JaxBackend(AutogradBackend):
         return self._layout.apply(self._layout.pieces(self._tensors[0]), observations)
 
     def forward(self, observations: Array) -> tuple[Array, Array]:
-        """Compute the distribution parameters (B, P) and values (B,) of observations (B, O)."""
+        """Observations (B, O) to distribution parameters (B, P) and values (B,)."""
         with self._computing():
             padded = self._tensor(_padded(observations, _rows(len(observations))))
             outputs = _forward(self._layout, self._tensors[0], padded)
             parameters, values = (self._array(output)[: len(observations)] for output in outputs)
             return parameters, values
 
-    def _terms(self, batch: Minibatch, coefficients: Coefficients) -> dict[str, Tensor]:
-        return self._backward(batch, coefficients)[0]
+    def _terms(self, batch: Minibatch, objective: Objective) -> dict[str, Tensor]:
+        return self._backward(batch, objective)[0]
 
-    def _backward(self, batch: Minibatch, coefficients: Coefficients) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    def _backward(self, batch: Minibatch, objective: Objective) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         count = len(batch.advantages)
         rows = _rows(count)
         given = {name: self._tensor(_padded(array, rows)) for name, array in batch.arrays().items()}
         given["valid"] = self._tensor(np.arange(rows) < count)
-        terms, gradient, figures = _loss_and_gradient(self.spec, self._layout, self._tensors[0], given, coefficients)
+        numbers = {name: number for name, number in vars(objective).items() if number and number is not True}
+        form = replace(objective, **dict.fromkeys(numbers, 1.0))
+        terms, gradient, figures = _loss_and_gradient(self.spec, self._layout, self._tensors[0], given, form, numbers)
         terms = {name: term[:count] if term.ndim else term for name, term in terms.items()}
         return terms, gradient, figures
 
@@ -241,21 +244,21 @@ class JaxBackend(AutogradBackend):
 
 
 def _rows(count: int) -> int:
-    """Round a number of samples up to one of few numbers of rows, each of which has to be compiled.
+    """How many rows are computed with for so many samples: few numbers, so that little is compiled.
 
-    The sizes of a rollout's minibatches differ by one, and by any number if the rollout has invalid steps.
+    A rollout's minibatches differ by a row, and where steps are left out by any number.
     """
     grain = max(16, 1 << max(0, count.bit_length() - 4))
     return -(-count // grain) * grain
 
 
 def _padded(array: Array, rows: int) -> Array:
-    """Pad an array to a number of rows by repeating its last row."""
+    """The array with its last row repeated, up to so many rows."""
     return array if len(array) == rows else np.concatenate([array, np.repeat(array[-1:], rows - len(array), axis=0)])
 
 
 def _device(device: str) -> Any:
-    """Return a device, or raise a `UsageError` if it is not available."""
+    """The device, or a sentence if this machine lacks it."""
     kind, _, index = device.partition(":")
     try:
         return jax.devices("gpu" if kind == "cuda" else kind)[int(index or 0)]

@@ -1,79 +1,41 @@
-"""Define networks for JAX: pure functions of named parameters, which are stored in one flat array."""
+"""Networks for JAX: pure functions of their parameters, which are flat here and have names."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax import Array as Tensor
-from jax import numpy as jnp
 from numpy.typing import NDArray
 
-from ppocore.networks import NetworkSpec
-
 Apply = Callable[[Any, Tensor], tuple[Tensor, Tensor]]
-"""Maps parameters and observations (B, O) to distribution parameters (B, P) and values (B,)."""
+"""From parameters and observations (B, O) to distribution parameters (B, P) and values (B,)."""
 
 
 class Layout(NamedTuple):
-    """Split a flat array into a network's parameters; equal layouts share their compiled functions."""
+    """How a flat array is cut into a network's parameters; the same for all networks that are compiled alike."""
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     apply: Apply
 
     def pieces(self, flat: Tensor) -> list[Tensor]:
-        """Return the parameters, in the order of their names."""
+        """The parameters, in the order of their names."""
         found, start = [], 0
         for shape in self.shapes:
             found.append(flat[start : (start := start + prod(shape))].reshape(shape))
         return found
 
 
-@dataclass(frozen=True)
-class BuiltIn:
-    """Implement the network of a `NetworkSpec`; equal networks share their compiled functions."""
-
-    spec: NetworkSpec
-
-    def __call__(self, pieces: Sequence[Tensor], observations: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the distribution parameters (B, P) and values (B,) of observations (B, O)."""
-        spec = self.spec
-        weights = dict(zip(spec.shapes(), pieces, strict=True))
-        activate = {"tanh": tanh, "relu": jax.nn.relu}[spec.activation]
-
-        def stack(name: str, x: Tensor) -> Tensor:
-            for i in range(len(spec.hidden_sizes)):
-                x = activate(x @ weights[f"{name}.hidden.{i}.weight"] + weights[f"{name}.hidden.{i}.bias"])
-            return x
-
-        features = {name: stack(name, observations) for name in spec.trunks}
-        outputs = []
-        for head in ("actor", "critic"):
-            x = features["trunk" if spec.shared_trunk else head]
-            outputs.append(x @ weights[f"{head}.output.weight"] + weights[f"{head}.output.bias"])
-        parameters, values = outputs
-        if spec.has_log_std:
-            log_std = weights["log_std"] if spec.learn_log_std else jax.lax.stop_gradient(weights["log_std"])
-            parameters = jnp.concatenate([parameters, jnp.broadcast_to(log_std, parameters.shape)], axis=1)
-        return parameters, values[:, 0]
-
-
-def tanh(x: Tensor) -> Tensor:
-    """Compute tanh from the sigmoid; XLA's own has an error of 7 units in the last place near 0."""
-    return 2.0 * jax.nn.sigmoid(2.0 * x) - 1.0
-
-
 class JaxNetwork:
-    """Hold a user's own network: a pure function, and the parameters that training replaces.
+    """A network of the user's own: a pure function, and the parameters that training replaces.
 
     Args:
-        apply: maps parameters and observations (B, O) to (distribution parameters (B, P), values (B,)).
-        parameters: any pytree, whose floating-point arrays are trained and are named by their paths in it.
+        apply: from parameters and observations (B, O) to (distribution parameters (B, P), values (B,)).
+        parameters: any pytree; its floating-point arrays are trained, and named by their paths in it.
     """
 
     def __init__(self, apply: Apply, parameters: Any) -> None:
@@ -90,7 +52,7 @@ class JaxNetwork:
 
     @property
     def parameters(self) -> Any:
-        """The current parameters, as a pytree of NumPy arrays."""
+        """The parameters as they are now, as NumPy arrays in the shape of the pytree."""
         flat = np.asarray(self.flat)
         pieces = Layout.pieces(self.layout, flat)
         return self._whole([np.array(piece, np.float32) for piece in pieces])

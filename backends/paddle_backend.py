@@ -1,82 +1,64 @@
-"""Implement the backend for PaddlePaddle, on top of `ppocore.backends.autograd`.
+"""PPO in PaddlePaddle: what `ppocore.backends.autograd` needs of it.
 
 Gradients are gathered into one flat tensor, so that clipping, Adam and the rounding of exact mode are single
-operations. Tensors are not changed in place; the network's parameters are assigned after each step.
+operations; paddle's tensors are not changed in place, and the parameters are assigned after each step.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from numpy.typing import NDArray
+import numpy as np
 
 from ppocore.backends.autograd import AutogradBackend
-from ppocore.backends.paddle_network import F, PaddleNetwork, Tensor, nn, paddle
 from ppocore.errors import UsageError
+from ppocore.typing import Array
 
-Array = NDArray[Any]
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "No ccache found")  # said at import; it concerns who compiles extensions
+    import paddle
+    from paddle import Tensor, nn
+    from paddle.nn import functional as F
 
 _LEAST = -700.0
-"""Exponents below this give 0."""
+"""Below, exponentials are taken to be 0."""
 
 
 class Operations:
-    """Provide the operations that `ppocore.backends.autograd_loss` needs."""
+    """See `ppocore.backends.autograd`."""
 
     abs, exp, log, log1p, sqrt, sigmoid = paddle.abs, paddle.exp, paddle.log, paddle.log1p, paddle.sqrt, F.sigmoid
-    minimum, maximum, clip, stack = paddle.minimum, paddle.maximum, paddle.clip, paddle.stack
-    zeros_like, copy, square = paddle.zeros_like, paddle.clone, paddle.square
-    lgamma, digamma = paddle.lgamma, paddle.digamma
+    minimum, maximum, where, clip, stack = paddle.minimum, paddle.maximum, paddle.where, paddle.clip, paddle.stack
+    zeros_like, full_like, copy, square = paddle.zeros_like, paddle.full_like, paddle.clone, paddle.square
+    split, concat, broadcast_to, relu, linear = paddle.split, paddle.concat, paddle.broadcast_to, F.relu, F.linear
+    take_along_axis, lgamma, digamma = paddle.take_along_axis, paddle.lgamma, paddle.digamma
+    stop_gradient = Tensor.detach
 
     @staticmethod
     def probability(x: Tensor) -> Tensor:
-        """Compute the exponential, with 0 for a masked action, where `paddle.exp` returns 6e-309 on the CPU."""
+        """Return ``exp(x)``, but 0 where it underflows, as of a masked action; on the CPU paddle stops at 6e-309."""
         return paddle.where(x < _LEAST, paddle.zeros_like(x), x.exp())
 
     @staticmethod
-    def where(condition: Tensor, x: Tensor, y: Tensor | float) -> Tensor:
-        """Select elements; `paddle.where` would convert a number to the default dtype."""
-        return paddle.where(condition, x, paddle.full_like(x, y) if isinstance(y, float) else y)
-
-    @staticmethod
-    def softplus(x: Tensor) -> Tensor:
-        """Compute ``log(1 + exp(x))``; `F.softplus` returns x from 20, `F.log_sigmoid` 0 from 37 (float32: 17)."""
-        return paddle.maximum(x, paddle.zeros_like(x)) + paddle.log1p(Operations.probability(-x.abs()))
-
-    @staticmethod
-    def log_softmax(x: Tensor) -> Tensor:
-        """Compute the log-softmax over axis 1; `F.log_softmax` clips logits at 64 below the largest on the CPU."""
-        return x - paddle.logsumexp(x, axis=1, keepdim=True)
-
-    @staticmethod
-    def choose(x: Tensor, index: Tensor) -> Tensor:
-        """Return the element of each row at its index."""
-        return paddle.take_along_axis(x, index.unsqueeze(1), axis=1).squeeze(1)
-
-    @staticmethod
-    def split(x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
-        """Split the columns into groups."""
-        return [x] if len(sizes) == 1 else paddle.split(x, list(sizes), axis=1)
-
-    @staticmethod
-    def as_numbers(flags: Tensor, like: Tensor) -> Tensor:
-        """Convert flags to 1 and 0."""
-        return flags.astype(like.dtype)
+    def log_softmax(x: Tensor, axis: int) -> Tensor:
+        """Not F.log_softmax: on the CPU it holds logits at 64 below the largest."""
+        return x - paddle.logsumexp(x, axis, keepdim=True)
 
     @staticmethod
     def constant(array: Array, like: Tensor) -> Tensor:
-        """Convert an array to a tensor without a gradient."""
+        """Numbers that are not learned."""
         return paddle.to_tensor(array, dtype=like.dtype, place=like.place)
 
     @staticmethod
     def rounded(x: Tensor) -> Tensor:
-        """Round to float32."""
+        """To float32 and back."""
         return x.astype("float32").astype("float64")
 
 
 class PaddleBackend(AutogradBackend):
-    """Implement the backend ``paddle``; a user's own network is a `paddle.nn.Layer`."""
+    """The backend ``paddle``; a network of the user's own is a `paddle.nn.Layer`."""
 
     name = "paddle"
     xp = Operations
@@ -85,17 +67,13 @@ class PaddleBackend(AutogradBackend):
     _computing = staticmethod(paddle.no_grad)
     _recording = staticmethod(paddle.enable_grad)
 
-    def _build(self, device: str) -> dict[str, tuple[int, ...]]:
+    def _build(self, device: str) -> dict[str, Tensor]:
         self._place = _place(device)
-        self.network = PaddleNetwork(self.spec) if self.own_network is None else self.own_network
-        _convert(self.network, self._place, self._dtype.name)
-        self._parameters = self._trained(self.network, lambda parameter: not parameter.stop_gradient)
-        shapes = {name: tuple(p.shape) for name, p in self._parameters.items()}
-        if self._parameters:
-            flat = _gathered(self._parameters.values())
-            flat = Operations.rounded(flat) if self._exact else flat
-            self._store([flat, *(paddle.zeros_like(flat) for _ in self._optimizer.slots)])
-        return shapes
+        if self.own_network is None:
+            how, shapes = (self._dtype.name, self._place, False), self.spec.shapes().items()
+            return {name: paddle.to_tensor(np.zeros(shape), *how) for name, shape in shapes}
+        _convert(self.own_network, self._place, self._dtype.name)
+        return {name: p for name, p in self.own_network.named_parameters() if not p.stop_gradient}
 
     def _tensor(self, array: Array) -> Tensor:
         kind = self._dtype.name if array.dtype.kind == "f" else None
@@ -109,22 +87,18 @@ class PaddleBackend(AutogradBackend):
         for parameter in self._parameters.values():
             parameter.clear_gradient(set_to_zero=False)
         loss.backward()
-        # A user's layer may have unused parameters.
-        return _gathered([paddle.zeros_like(p) if p.grad is None else p.grad for p in self._parameters.values()])
+        # A user's layer may have parameters that nothing reads.
+        gradients = [paddle.zeros_like(p) if p.grad is None else p.grad for p in self._parameters.values()]
+        return paddle.concat([gradient.reshape([-1]) for gradient in gradients])
 
     def _store(self, tensors: Sequence[Tensor]) -> None:
-        self._tensors, start = tensors, 0
-        for parameter in self._parameters.values():
-            piece = tensors[0][start : (start := start + parameter.size)].reshape(parameter.shape)
-            paddle.assign(piece, parameter)
-
-
-def _gathered(tensors: Any) -> Tensor:
-    return paddle.concat([tensor.reshape([-1]) for tensor in tensors])
+        self._tensors = tensors
+        for name, piece in self._pieces(tensors[0]).items():
+            paddle.assign(piece, self._parameters[name])
 
 
 def _convert(network: nn.Layer, place: Any, dtype: str) -> None:
-    """Move and convert a network; ``network.to`` would also convert buffers of integers and flags."""
+    """``network.to``, which by itself would turn whole numbers and flags into floating point, too."""
     kept = [
         (layer, name, buffer)
         for layer in network.sublayers(include_self=True)
@@ -138,7 +112,7 @@ def _convert(network: nn.Layer, place: Any, dtype: str) -> None:
 
 
 def _place(device: str) -> Any:
-    """Return the place of a device, or raise a `UsageError` if it is not available."""
+    """The place, or a sentence if this machine lacks it."""
     kind, _, index = device.partition(":")
     if kind == "cpu":
         return paddle.CPUPlace()

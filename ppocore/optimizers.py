@@ -139,6 +139,35 @@ class Adam:
         return [weights, m, v]
 
 
+def stepped(
+    xp: Any, optimizer: Adam, grid: float | None, tensors: Sequence[Any], gradient: Any, clip: Any,
+    factors: Sequence[Any], only: Any,
+) -> list[Any]:  # fmt: skip
+    """Return the weights and slots after one step with a gradient, in place where they can be.
+
+    Args:
+        xp: the library of the arrays: ``sqrt``, ``copy``, ``where``, and ``rounded``, to float32 and back.
+        optimizer: makes the step.
+        grid: what rounds the gradient in exact mode, which keeps float32; None in float32 mode.
+        tensors: the weights and each slot, flat.
+        gradient: as it is, flat; it may be overwritten.
+        clip: what the gradient is multiplied by.
+        factors: the optimizer's.
+        only: which elements move; None for all.
+    """
+    if not isinstance(clip, float) or clip != 1.0:
+        gradient *= clip
+    if grid is not None:
+        gradient += grid
+        gradient -= grid
+    before = tensors if only is None else [xp.copy(tensor) for tensor in tensors]
+    weights, *slots = tensors
+    after = optimizer.step(xp, weights, slots, gradient, factors)
+    if only is not None:
+        after = [xp.where(only, *pair) for pair in zip(after, before, strict=True)]
+    return after if grid is None else [xp.rounded(tensor) for tensor in after]
+
+
 class OptimizerState(NamedTuple):
     """Hold the weights and slots by weight name, the step count, and the number of steps with a frozen actor."""
 

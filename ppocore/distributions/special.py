@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -21,10 +22,11 @@ TRIGAMMA = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 /
 
 def _series(coefficients: tuple[float, ...], x: Array) -> Array:
     """Evaluate the polynomial ``sum_k coefficients[k] * x**k``."""
-    total = np.full_like(x, coefficients[-1])
-    for coefficient in coefficients[-2::-1]:
-        total *= x
+    total = x * coefficients[-1]
+    for coefficient in coefficients[-2:0:-1]:
         total += coefficient
+        total *= x
+    total += coefficients[0]
     return total
 
 
@@ -61,10 +63,10 @@ def digamma(x: Array) -> Array:
 
 
 def trigamma(x: Array) -> Array:
-    """Return the derivative of `digamma`."""
-    total = np.zeros_like(x)
+    """Return the derivative of `digamma`; in operators alone, so that ``x`` may be an array of another library."""
+    total: Any = 0.0
     for y, below in _steps(x):
-        total = np.where(below, total + 1.0 / (y * y), total)
+        total = total + below / (y * y)
     inverse = 1.0 / y
     square = inverse * inverse
     result: Array = total + inverse + 0.5 * square + _series(TRIGAMMA, square) * square * inverse

@@ -3,7 +3,7 @@
 from ppocore.networks.acting import ACTIVATION_FUNCTIONS, ActingNetwork
 from ppocore.networks.chunks import in_chunks
 from ppocore.networks.initialization import HIDDEN_GAIN, POLICY_GAIN, VALUE_GAIN, orthogonal
-from ppocore.networks.spec import NetworkSpec, check_outputs, compute_dtype
+from ppocore.networks.spec import NetworkSpec, check_network, compute_dtype
 
 __all__ = [
     "ACTIVATION_FUNCTIONS",
@@ -12,7 +12,7 @@ __all__ = [
     "VALUE_GAIN",
     "ActingNetwork",
     "NetworkSpec",
-    "check_outputs",
+    "check_network",
     "compute_dtype",
     "in_chunks",
     "orthogonal",

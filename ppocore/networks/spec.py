@@ -11,7 +11,7 @@ A `NetworkSpec` is all that a backend needs to build the network. Weights have c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -123,12 +123,23 @@ class NetworkSpec:
         return cls(**{**fields, **{name: tuple(fields[name]) for name in ("hidden_sizes", "choices")}})
 
 
-def check_outputs(outputs: Any, rows: int, spec: NetworkSpec) -> None:
-    """Refuse the outputs of a user's own network for ``rows`` observations if their shapes are wrong.
+def check_network(network: Callable[[NDArray[Any]], Any], spec: NetworkSpec) -> None:
+    """Refuse a user's own network that cannot run or whose outputs have the wrong shape, before anything is collected.
+
+    Args:
+        network: from observations (B, observation_size) to (distribution parameters (B, P), values (B,)).
+        spec: says what the shapes are to be.
 
     Raises:
-        UsageError: not a pair, or an output of another shape; the message names the shape and the expected one.
+        UsageError: it raises an error, or gives no pair or an output of another shape; the message names the shape and
+            the expected one.
     """
+    observations = np.zeros((2, spec.observation_size))
+    rows = len(observations)
+    try:
+        outputs = network(observations)
+    except Exception as error:
+        raise UsageError(f"the network fails on observations of shape {observations.shape}: {error}") from error
     if not isinstance(outputs, tuple | list) or len(outputs) != 2:
         raise UsageError("the network must return a pair: distribution parameters (B, P) and values (B,)")
     expected = {"distribution parameters": (rows, spec.distribution().parameter_size), "values": (rows,)}
