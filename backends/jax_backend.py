@@ -232,7 +232,8 @@ class JaxBackend(AutogradBackend):
         given = {name: self._tensor(_padded(array, rows)) for name, array in batch.arrays().items()}
         given["valid"] = self._tensor(np.arange(rows) < count)
         numbers = {name: number for name, number in vars(objective).items() if number and number is not True}
-        form = replace(objective, **dict.fromkeys(numbers, 1.0))
+        ones: dict[str, Any] = dict.fromkeys(numbers, 1.0)
+        form = replace(objective, **ones)
         terms, gradient, figures = _loss_and_gradient(self.spec, self._layout, self._tensors[0], given, form, numbers)
         terms = {name: term[:count] if term.ndim else term for name, term in terms.items()}
         return terms, gradient, figures

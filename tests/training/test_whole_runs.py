@@ -81,20 +81,32 @@ OBJECTIVES = {
 }
 
 
-def assert_equal_runs(expected, run):
+COMPILED = {
+    *("discrete", "continuous", "normalized, shared trunk, linear", *KINDS),
+    *(("CartPole-v1", name) for name in ("clip and kl", "separate optimizers", "entropy annealed")),
+}
+"""The runs that JAX takes part in: it compiles each network and loss for seconds."""
+
+
+def others(name):
+    return [backend for backend in OTHERS if backend != "jax" or name in COMPILED]
+
+
+def assert_equal_runs(name, expected, run):
     """The same tensors after every iteration, and the same final fingerprint."""
-    for backend in OTHERS:
+    for backend in others(name):
         result = run(backend)
         assert [m["tensors"] for m in result.history] == [m["tensors"] for m in expected.history], backend
         assert result.fingerprint == expected.fingerprint
 
 
-@pytest.mark.parametrize("objective", [{}, *OBJECTIVES.values()], ids=["clip", *OBJECTIVES])
+@pytest.mark.parametrize("name", ["clip", *OBJECTIVES])
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
-def test_every_objective_gives_the_same_fingerprint_on_every_backend(env, objective):
+def test_every_objective_gives_the_same_fingerprint_on_every_backend(env, name):
+    objective = OBJECTIVES.get(name, {})
     config = SMALL.replace(total_steps=10 * 128, learning_rate=3e-3, **objective)
     expected = train(env, config, seed=2)
-    assert_equal_runs(expected, lambda backend: train(env, config, backend=backend, seed=2))
+    assert_equal_runs((env, name), expected, lambda backend: train(env, config, backend=backend, seed=2))
     if objective:
         plain = train(env, SMALL.replace(total_steps=10 * 128, learning_rate=3e-3), seed=2)
         assert plain.fingerprint != expected.fingerprint, "the objective changed nothing"
@@ -108,7 +120,7 @@ def test_every_kind_of_action_gives_the_same_fingerprint_on_every_backend(kind):
     def run(backend):
         return train(make, config, backend=backend, seed=3, env_kwargs=arguments)
 
-    assert_equal_runs(run("numpy"), run)
+    assert_equal_runs(kind, run("numpy"), run)
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -119,7 +131,7 @@ def test_the_same_fingerprint_on_every_backend(name):
     updates = [m["updates"] for m in expected.history]
     if config.target_kl is not None:
         assert len(set(np.diff(updates))) > 1, "no iteration was stopped early"
-    for backend in OTHERS:
+    for backend in others(name):
         result = train(env, config, backend=backend, seed=1)
         tensors = [m["tensors"] for m in result.history]
         assert tensors == [m["tensors"] for m in expected.history], backend
@@ -206,7 +218,7 @@ def test_in_float32_backends_agree_for_some_iterations(name):
     env, config = RUNS[name]
     config = config.replace(total_steps=FLOAT32_ITERATIONS * config.rollout_size, precision="float32")
     expected = train(env, config, seed=1)
-    for backend in OTHERS:
+    for backend in others(name):
         weights = train(env, config, backend=backend, seed=1).policy.weights
         for key, array in expected.policy.weights.items():
             apart = np.abs(weights[key] - array).max() / max(np.abs(array).max(), 1e-2)
