@@ -1,4 +1,4 @@
-"""Distributions of every kind, drawing from them, and the slopes of what they say."""
+"""Distributions of every kind, samples of them, and their derivatives by finite differences."""
 
 import numpy as np
 import torch

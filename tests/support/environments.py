@@ -149,7 +149,7 @@ def in_components(mask, sizes):
 
 
 def play(environments, steps, expected, seed=0):
-    """Plays allowed actions, comparing every mask with that of the state that is to be acted on."""
+    """Play allowed actions, and compare every mask with that of the state to act on."""
     space, rng = environments._vector.single_action_space, np.random.default_rng(seed)
     observations, ends = environments.reset(), 0
     for _ in range(steps):
@@ -168,7 +168,7 @@ def workers():
 
 
 class SeedEcho(gym.Env):
-    """Ends after a number of steps that the actions decide; the observation tells what seeded the episode."""
+    """An episode whose length depends on the first action, and whose observation is drawn from its seed."""
 
     observation_space = gym.spaces.Box(0, 1, (1,), np.float64)
     action_space = gym.spaces.Discrete(9)

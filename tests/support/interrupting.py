@@ -1,4 +1,4 @@
-"""Runs that are stopped in the middle, and what must be the same of two finished ones."""
+"""Helpers that interrupt runs, and compare the files of runs."""
 
 import functools
 import json
@@ -12,7 +12,7 @@ SMALL = PPOConfig(
 
 
 class StopAfter:
-    """A reporter that stops the run, as Ctrl-C would, once an iteration has been made."""
+    """A reporter that interrupts the run, like Ctrl-C, after a given iteration."""
 
     def __init__(self, iteration, error=KeyboardInterrupt):
         self.last, self.error = iteration, error
@@ -26,7 +26,7 @@ class StopAfter:
 
 
 def rows(directory):
-    """The lines of the metrics, times apart."""
+    """The lines of the metrics, without times."""
     found = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     for row in found:
         del row["seconds"], row["steps_per_second"]
@@ -34,7 +34,7 @@ def rows(directory):
 
 
 def contents(directory):
-    """What a finished run must have in common with one that was never interrupted."""
+    """The contents of a run that must equal those of an uninterrupted one."""
     best = ["best.safetensors"] if (directory / "best.safetensors").exists() else []
     names = [run_files(directory)[-1].name, "policy.safetensors", *best]
     return rows(directory), {name: (directory / name).read_bytes() for name in names}
@@ -47,5 +47,5 @@ def _whole(folder, env, config, saving):
 
 
 def whole(folder, env, config, **saving):
-    """The contents of the run that was never interrupted."""
+    """The contents of the uninterrupted run."""
     return _whole(folder, env, config, tuple(saving.items()))

@@ -1,4 +1,4 @@
-"""Backends with one mistake each, of the kind that is made: what the conformance suite must find."""
+"""Backends with one common mistake each, which the conformance suite must find."""
 
 from dataclasses import replace
 
@@ -150,8 +150,8 @@ class OneNormForBoth(NumpyBackend):
         super()._clip(replace(step, separate=False), grad_norm)
 
 
-class HeldMomentsDecay(NumpyBackend):
-    """As where the actor's gradient is set to zero and the step is made."""
+class FrozenMomentsDecay(NumpyBackend):
+    """Sets the actor's gradient to zero and takes the step instead of freezing the actor."""
 
     def update(self, batch, objective, step):
         stats = super().update(batch, objective, step)
@@ -161,8 +161,8 @@ class HeldMomentsDecay(NumpyBackend):
         return stats
 
 
-class HeldStepsCounted(NumpyBackend):
-    """The actor's bias correction with the steps of the critic."""
+class FrozenStepsCounted(NumpyBackend):
+    """Corrects the actor's bias with the step count of the critic."""
 
     def _adam(self, how):
         frozen, self._frozen_steps = self._frozen_steps, 0
@@ -170,12 +170,12 @@ class HeldStepsCounted(NumpyBackend):
         self._frozen_steps = frozen
 
 
-class HeldStepsForgotten(NumpyBackend):
+class FrozenStepsForgotten(NumpyBackend):
     def load_state(self, state):
         super().load_state({name: array for name, array in state.items() if name != "adam.held"})
 
 
-class HeldStepsNotKept(NumpyBackend):
+class FrozenStepsNotKept(NumpyBackend):
     def state(self):
         return {name: array for name, array in super().state().items() if name != "adam.held"}
 
@@ -185,7 +185,7 @@ MISTAKES = {
     WeightsTransposed: "state_layout",
     NoStepCount: "state_layout",
     StepCountStuck: "state_layout",
-    HeldStepsNotKept: "state_layout",
+    FrozenStepsNotKept: "state_layout",
     Float32Arithmetic: "forward",
     LogProbHeld: "log_prob",
     SlopeForgotten: "log_prob",
@@ -210,14 +210,14 @@ MISTAKES = {
     EpsilonInsideTheRoot: "adam_step",
     CriticRateIgnored: "critic_learning_rate",
     OneNormForBoth: "separate_norms",
-    HeldMomentsDecay: "held_actor",
-    HeldStepsCounted: "held_actor",
+    FrozenMomentsDecay: "held_actor",
+    FrozenStepsCounted: "held_actor",
     OffTheGrid: "clipped_gradient",
     Views: "copies",
     WritesToTheMinibatch: "inputs_untouched",
     MomentsNotRounded: "bit_equality",
     MomentsForgotten: "resume",
-    HeldStepsForgotten: "resume",
+    FrozenStepsForgotten: "resume",
     AppliesWhatIsNotFinite: "non_finite",
     DrawsGlobally: "process_left_as_found",
 }

@@ -1,4 +1,4 @@
-"""Backends that compute something else than the loss, with one mistake each: for `wrong_backends`."""
+"""Backends with one mistake each in the loss; for `wrong_backends`."""
 
 from dataclasses import replace
 
