@@ -56,7 +56,7 @@ def modules(folder):
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory):
-    """A copy of this checkout as it is cloned, so that building leaves nothing here."""
+    """A copy of the files that a clone of this checkout has, so that building leaves nothing here."""
     copy = tmp_path_factory.mktemp("checkout") / "source"
     lines = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
     everywhere = shutil.ignore_patterns(".git", *(line.strip("/") for line in lines if not line.startswith("/")))

@@ -1,4 +1,4 @@
-"""The list of mistakes that no test can notice names code that is there, and the page says what the list says."""
+"""The list of surviving mutants refers to existing code, and its page is up to date."""
 
 import importlib
 import sys

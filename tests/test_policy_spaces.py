@@ -1,4 +1,4 @@
-"""A policy acts on observations of every space, within its masks, and is evaluated on the same spaces alone."""
+"""A policy acts on observations of every space, within its masks, and is only evaluated on its own spaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a draw is, given its noise: each kind computed element by element in plain Python; dtypes and constants."""
+"""Samples for given noise, computed element by element in plain Python for each kind; dtypes and constants."""
 
 import math
 from fractions import Fraction

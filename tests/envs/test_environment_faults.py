@@ -1,4 +1,4 @@
-"""What an environment can do wrong, and that it is named and nothing is left behind."""
+"""Faults of environments: each is named, and no process is left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One contract over every autoreset mode, and the seeds of episodes."""
+"""The contract of a step in every autoreset mode, and the seeds of episodes."""
 
 from __future__ import annotations
 

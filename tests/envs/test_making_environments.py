@@ -1,4 +1,4 @@
-"""Finding and making environments, and refusing what cannot be."""
+"""Finding and creating environments, and refusing invalid ones."""
 
 from __future__ import annotations
 

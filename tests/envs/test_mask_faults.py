@@ -1,4 +1,4 @@
-"""Masks that are wrong or leave nothing to do, laid to the environment that gave them."""
+"""Invalid masks, and masks that allow no action, are reported with their environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ppocore.errors import EnvironmentFault
 
 
 def nothing_at(t, part):
-    """A form that leaves a part of the mask nothing from the t-th mask on."""
+    """A form in which a part of the mask allows nothing from the t-th mask on."""
     count = iter(range(1000))
 
     def form(given):

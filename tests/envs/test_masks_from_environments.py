@@ -1,4 +1,4 @@
-"""Masks of invalid actions, from whatever says them to `VectorEnvironments.action_masks`."""
+"""Action masks, from each source to `VectorEnvironments.action_masks`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_masks_are_those_of_the_states_to_act_on(vector, kind, by):
 
 
 def numbered(space, **settings):
-    """A callable that makes the environments of `masked`, each call another."""
+    """A callable that creates the next of the environments of `masked` in each call."""
     remaining = masked(space, **settings)
     return lambda: gym.wrappers.TimeLimit(remaining.pop(0)(), 1000)
 
@@ -157,7 +157,7 @@ def test_none_is_no_mask_and_a_nested_mask_is_ignored():
 
 
 class Given(VectorEnv):
-    """Two environments that never end and whose masks come as they are given, one for each call."""
+    """Two environments that never end, and that return the given masks, one per call."""
 
     num_envs = 2
     single_observation_space = Box(-1, 1, (1,), np.float32)

@@ -1,4 +1,4 @@
-"""Vector environments of other makes: entry points, and modes that reset by themselves."""
+"""Vector environments of other packages: entry points, and modes that reset by themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A function applied to some rows at a time gives what it gives for all of them."""
+"""A function applied in chunks gives the same result as for all rows at once."""
 
 import numpy as np
 import pytest

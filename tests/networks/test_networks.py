@@ -107,7 +107,7 @@ def test_orthogonal_weights_have_orthogonal_rows_or_columns(n_in, n_out, gain, s
 
 
 def test_orthogonal_weights_are_uniform_over_signs():
-    """A QR factor as LAPACK gives it has a first column whose leading entry is never positive."""
+    """The first column of LAPACK's QR factor has a leading entry that is never positive."""
     rng = np.random.default_rng(0)
     matrices = np.array([orthogonal((3, 3), 1.0, rng) for _ in range(4000)])
     assert np.all(np.abs((matrices > 0.0).mean(axis=0) - 0.5) < 5.0 * 0.5 / math.sqrt(4000))

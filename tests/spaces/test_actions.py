@@ -1,4 +1,4 @@
-"""From sampled actions to the environment's, for every space; and masks of what is not allowed."""
+"""Conversion of sampled actions to those of the environment, and action masks, for every space."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def adapter_of(space, policy="gaussian"):
 
 
 def again(adapter):
-    """The adapter as a policy file gives it back."""
+    """The adapter after a round trip through a policy file."""
     return ActionAdapter.from_dict(json.loads(json.dumps(adapter.to_dict(), sort_keys=True, allow_nan=False)))
 
 

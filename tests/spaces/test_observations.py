@@ -1,4 +1,4 @@
-"""Observations of any structure become vectors, alike wherever they come from."""
+"""Observations of any structure are flattened to vectors, equally from every source."""
 
 from __future__ import annotations
 

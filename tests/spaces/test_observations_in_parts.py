@@ -1,4 +1,4 @@
-"""Environments whose observations are in parts, under every way to step many."""
+"""Environments with structured observations, in every vectorization."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_environments_that_are_made_here_give_parts_too(vectorization):
 
 
 class Corridor(gym.Env):
-    """Observation: the place, counted from 3, where it begins anew after 4 steps."""
+    """The observation is the position, which starts at 3 and is reset after 4 steps."""
 
     observation_space = Discrete(5, start=3)
     action_space = Discrete(2)
@@ -150,7 +150,7 @@ def test_a_part_that_is_not_finite_is_a_fault_of_its_environment(mode):
 
 
 class Handed(VectorEnv):
-    """One of two ends within the step, with a final observation in the form it is given."""
+    """One of two environments ends and is reset within the step, with a final observation in the given form."""
 
     num_envs = 2
     single_observation_space = Dict(a=Discrete(3), b=Tuple([Box(-9, 9, (1,))]))

@@ -1,4 +1,4 @@
-"""Spaces are plain values: equal by what they say, printed as Gymnasium prints them, refused if they contradict."""
+"""Spaces are plain values: compared by content, printed as in Gymnasium, and refused if they are inconsistent."""
 
 from __future__ import annotations
 
