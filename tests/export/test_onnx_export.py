@@ -182,7 +182,7 @@ class TestBadInput:
 def test_the_command(tmp_path, capsys):
     train("CartPole-v1", SMALL, run_dir=tmp_path / "run")
     assert main(["export", str(tmp_path / "run"), "--onnx", str(tmp_path / "model.onnx"), "--mask"]) == 0
-    assert "found equal on random observations" in capsys.readouterr().out
+    assert "verified on random observations" in capsys.readouterr().out
     assert [item.name for item in session(tmp_path / "model.onnx").get_inputs()] == ["observation", "action_mask"]
     assert main(["export", str(tmp_path / "nowhere"), "--onnx", str(tmp_path / "other.onnx")]) == 2
     code = "import sys, ppocore.cli, ppocore.export.onnx; print('onnx' in sys.modules)"
