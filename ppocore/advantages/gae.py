@@ -8,22 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ppocore.advantages.arguments import Sequences, needs_both_flags, unit_interval
-from ppocore.advantages.returns import discounted_returns, lambda_returns, n_step_returns, one_step_returns
+from ppocore.advantages.returns import one_step_returns
 from ppocore.advantages.scan import pieces, reverse_scan, workspace
-from ppocore.advantages.vtrace import VTraceEstimate, vtrace
 from ppocore.typing import AnyArray
-
-__all__ = [
-    "AdvantageEstimate",
-    "VTraceEstimate",
-    "discounted_returns",
-    "gae",
-    "lambda_returns",
-    "n_step_returns",
-    "successor_values",
-    "td_residuals",
-    "vtrace",
-]
 
 
 class AdvantageEstimate(NamedTuple):
