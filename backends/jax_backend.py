@@ -103,8 +103,10 @@ class Unfused:
         return self._made(jnp.sqrt(self.x))
 
     def rounded(self) -> Unfused:
-        """To float32 and back."""
-        return Unfused(self.x.astype(jnp.float32).astype(self.x.dtype), self.zero)
+        """Round to float32 and back; also its subnormal numbers, which XLA's own conversion flushes to 0 on a CPU."""
+        near = self.x.astype(jnp.float32).astype(self.x.dtype)
+        subnormal = jnp.rint(self.x * 2.0**149) * 2.0**-149  # multiples of the least of them, as IEEE 754 rounds
+        return Unfused(jnp.where(jnp.abs(self.x) < 2.0**-126, subnormal, near), self.zero)
 
     def copy(self) -> Unfused:
         """The same: nothing is changed in place."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ppocore.backend import Minibatch, Objective
+from ppocore.backend import Minibatch, Objective, OptimizerStep
 from ppocore.networks import NetworkSpec
 from ppocore.registry import available_backends, backend_factory
 from ppocore.testing import check_backend
@@ -35,3 +35,25 @@ def test_an_improbable_action_has_its_own_log_probability(backend, precision):
     dtype = np.float64 if precision == "exact" else np.float32
     batch = Minibatch(np.ones((1, 1), dtype), np.array([1]), *(np.zeros(1, dtype) for _ in range(4)))
     assert made.evaluate(batch, Objective(0.2)).log_prob.tolist() == [-120.0]
+
+
+@pytest.mark.parametrize("backend", FRAMEWORKS)
+def test_moments_decay_through_the_subnormal_numbers_of_float32_as_in_numpy(backend):
+    """A weight whose input is always 0 has no gradient; its moments shrink by their betas, never flushed to 0."""
+    spec = NetworkSpec(2, "categorical", 2, hidden_sizes=())
+    weights = {name: np.zeros(shape, np.float32) for name, shape in spec.shapes().items()}
+    tiny = {name: np.full(array.shape, 3e-38, np.float32) for name, array in weights.items()}
+    state = {**weights, **{f"adam.{m}.{n}": a for m in "mv" for n, a in tiny.items()}, "adam.step": np.array(9)}
+    batch = Minibatch(np.float64([[1.0, 0.0]] * 4), np.array([0, 1, 0, 1]), *(np.linspace(-1.0, 1.0, 4),) * 4)
+    ended = []
+    for name in ("numpy", backend):
+        made = backend_factory(name)(spec, precision="exact", adam_epsilon=1e-5, device="cpu")
+        made.load_state(state)
+        for _ in range(40):
+            made.update(batch, Objective(0.2), OptimizerStep(1e-3, 0.5))
+        ended.append(made.state())
+    unused = ended[0]["adam.m.actor.output.weight"][1]
+    assert (unused > 0.0).all()
+    assert (unused < np.finfo(np.float32).tiny).all()
+    for key, array in ended[0].items():
+        assert array.tobytes() == ended[1][key].tobytes(), key
