@@ -1,4 +1,4 @@
-"""What every backend with automatic differentiation does, once: loss, statistics, clipping, steps and state.
+"""Implement once what every backend with automatic differentiation shares: loss, statistics, steps and state.
 
 A framework supplies some 25 small operations, and the few methods of `AutogradBackend` that say how it differentiates
 and where its arrays are.
@@ -6,6 +6,7 @@ and where its arrays are.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from math import isfinite, prod
@@ -33,8 +34,8 @@ from ppocore.optimizers import (
 from ppocore.typing import Array
 
 
-class AutogradBackend:
-    """See `ppocore.backend.Backend`; what a framework's backend derives from.
+class AutogradBackend(ABC):
+    """Implement `ppocore.backend.Backend` as the base class of a framework's backend.
 
     Args:
         spec: the network; not needed where ``network`` is given, see below.
@@ -54,7 +55,7 @@ class AutogradBackend:
     """The framework's `Operations`."""
     own_network: Any
     network_type: ClassVar[type]
-    """What a network of the user's own must be."""
+    """The type of a user's own network."""
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class AutogradBackend:
         with self._computing():
             self._parameters = self._build(device)
             if not self._parameters:
-                raise UsageError(f"the network has no parameter to train: {self._frozen}")
+                raise UsageError(f"the network has no parameter to train: {self._untrainable}")
             self._shapes = {name: tuple(parameter.shape) for name, parameter in self._parameters.items()}
             flat = self._flat({name: self._array(parameter) for name, parameter in self._parameters.items()})
             zeros = [np.zeros_like(flat) for _ in self._optimizer.slots]
@@ -91,25 +92,25 @@ class AutogradBackend:
             if network is not None:
                 check_network(lambda observations: self._apply(self._tensor(observations)), spec)
 
-    _frozen: ClassVar[str]
-    """How a parameter says that it is not to be trained."""
+    _untrainable: ClassVar[str]
+    """Why no parameter of a network is trainable, for an error message."""
 
     def __call__(self, spec: NetworkSpec, **settings: Any) -> Self:
-        """A backend for ``spec`` around this one's network: what `ppocore.train` calls."""
+        """Create a backend for ``spec`` with this backend's network; called by `ppocore.train`."""
         return type(self)(spec, network=self.own_network, **settings)
 
     def using_threads(self, threads: int) -> AbstractContextManager[None]:
-        """Nothing, for a framework that computes on the linear algebra library's threads: the trainer limits those."""
+        """Do nothing; for a framework that uses the threads of the linear algebra library, which the run limits."""
         return nullcontext()
 
     def forward(self, observations: Array) -> tuple[Array, Array]:
-        """Observations (B, O) to distribution parameters (B, P) and values (B,)."""
+        """Compute the distribution parameters (B, P) and values (B,) of observations (B, O)."""
         with self._computing():
             parameters, values = self._apply(self._tensor(observations))
             return self._array(parameters), self._array(values)
 
     def evaluate(self, batch: Minibatch, objective: Objective) -> Evaluation:
-        """Every term of the loss, without a step."""
+        """Compute the terms of the loss, without a step."""
         with self._computing():
             terms = self._terms(batch, objective)
             found: dict[str, Any] = {name: self._array(terms[name]) for name in ("log_prob", "ratio", "entropy")}
@@ -117,12 +118,12 @@ class AutogradBackend:
             return Evaluation(**found, value=self._array(terms["values"]))
 
     def gradients(self, batch: Minibatch, objective: Objective) -> dict[str, Array]:
-        """The gradient of the loss by weight name, before clipping."""
+        """Compute the gradient of the loss by weight name, before clipping."""
         with self._computing():
             return self._named(self._backward(batch, objective)[1], self._dtype)
 
     def update(self, batch: Minibatch, objective: Objective, step: OptimizerStep) -> UpdateStats:
-        """One optimizer step; see `ppocore.backend.Backend.update`."""
+        """Take one optimizer step; see `ppocore.backend.Backend.update`."""
         with self._computing():
             terms, gradient, figures = self._backward(batch, objective)
             stats = UpdateStats(*figures.tolist())
@@ -139,18 +140,18 @@ class AutogradBackend:
             return stats
 
     def weights(self) -> dict[str, Array]:
-        """The weights alone, as float32 copies."""
+        """Return the weights as float32 copies."""
         with self._computing():
             return self._named(self._tensors[0])
 
     def state(self) -> dict[str, Array]:
-        """The weights, Adam's moments and its step count: copies."""
+        """Return copies of the weights, Adam's moments and its step count."""
         with self._computing():
             weights, *slots = map(self._named, self._tensors)
         return to_state(self._optimizer, OptimizerState(weights, tuple(slots), self._steps, self._frozen_steps))
 
     def load_state(self, state: Mapping[str, Array]) -> None:
-        """Take over a state; weights alone are enough, the moments then start at zero."""
+        """Restore a state; if it has only weights, the moments start at zero."""
         loaded = from_state(self._optimizer, state, self._shapes)
         with self._computing():
             self._store([self._tensor(self._flat(arrays)) for arrays in (loaded.weights, *loaded.slots)])
@@ -159,31 +160,29 @@ class AutogradBackend:
     # What a framework's backend defines.
 
     _computing: Callable[[], AbstractContextManager[Any]]
-    """Entered around all that computes: no gradients are recorded in it."""
+    """Context of every computation, in which no gradients are recorded."""
     _recording: Callable[[], AbstractContextManager[Any]]
-    """Entered where gradients are recorded."""
+    """Context in which gradients are recorded; where `_backward` is not overridden."""
+    _gradient: Callable[[Any], Any]
+    """Compute the gradient of a recorded loss, flat; where `_backward` is not overridden."""
     _tensors: Sequence[Tensor] = ()
     """The weights and each of the optimizer's slots, flat."""
 
+    @abstractmethod
     def _build(self, device: str) -> dict[str, Tensor]:
-        """Return what is trained, by canonical name: the user's network's parameters, or tensors of a built-in one."""
-        raise NotImplementedError
+        """Return the trainable parameters by canonical name: of the user's network, or new ones of the built-in."""
 
+    @abstractmethod
     def _tensor(self, array: Array) -> Tensor:
-        """A framework's array, of the dtype of arithmetic if it is not of whole numbers or flags."""
-        raise NotImplementedError
+        """Convert a NumPy array to the framework's, and floating-point numbers to the dtype of the computation."""
 
+    @abstractmethod
     def _array(self, tensor: Tensor) -> Array:
-        """The inverse."""
-        raise NotImplementedError
+        """Convert a tensor to a NumPy array."""
 
-    def _gradient(self, loss: Tensor) -> Tensor:
-        """The gradient of a recorded loss, flat."""
-        raise NotImplementedError
-
+    @abstractmethod
     def _store(self, tensors: Sequence[Tensor]) -> None:
-        """Make these the weights and slots, of the network too."""
-        raise NotImplementedError
+        """Store new weights and slots, also in the network."""
 
     # What a framework's backend may define otherwise.
 
@@ -198,7 +197,7 @@ class AutogradBackend:
         return loss_terms(self.xp, self.spec, self._apply, self._parameters, given, objective, objective)
 
     def _backward(self, batch: Minibatch, objective: Objective) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """The terms of the loss, its gradient as a flat tensor, and `statistics`."""
+        """Compute the terms of the loss, its gradient as a flat tensor, and its `statistics`."""
         with self._recording():
             terms = self._terms(batch, objective)
             gradient = self._gradient(terms["loss"])
@@ -208,23 +207,23 @@ class AutogradBackend:
         return stepped(self.xp, self._optimizer, self._grid, self._tensors, gradient, clip, factors, only)
 
     def _elements(self, pair: tuple[float, float]) -> Tensor | float:
-        """`per_element` as a tensor, where it is not one number."""
+        """Return `per_element`, as a tensor unless it is a single number."""
         elements = per_element(pair, self._critic, self._dtype)
         return elements if isinstance(elements, float) else self._tensor(elements)
 
     def _pieces(self, flat: Any) -> dict[str, Any]:
-        """The pieces of a flat tensor or array, by canonical name."""
+        """Split a flat tensor or array into its parts, by canonical name."""
         found, start = {}, 0
         for name, shape in self._shapes.items():
             found[name] = flat[start : (start := start + prod(shape))].reshape(shape)
         return found
 
     def _named(self, flat: Tensor, dtype: Any = np.float32) -> dict[str, Array]:
-        """Copies of the pieces of a flat tensor, by canonical name."""
+        """Return copies of the parts of a flat tensor, by canonical name."""
         return {name: piece.astype(dtype) for name, piece in self._pieces(self._array(flat)).items()}
 
     def _flat(self, arrays: Mapping[str, Array]) -> Array:
-        """The inverse of `_named`."""
+        """Invert `_named`."""
         return np.concatenate([arrays[name].reshape(-1) for name in self._shapes])
 
     def _not_finite(self, batch: Minibatch, terms: Mapping[str, Tensor], gradient: Tensor) -> NonFiniteError:

@@ -1,4 +1,4 @@
-"""Log-probabilities, entropies and divergences of policies, differentiable; formulas in `ppocore.distributions`.
+"""Compute log-probabilities, entropies and divergences, differentiable, by the formulas of `ppocore.distributions`.
 
 ``xp`` is a framework's `ppocore.backends.autograd.Operations`.
 """
@@ -16,7 +16,7 @@ Tensor = Any
 
 
 def apply_masks(xp: Any, spec: NetworkSpec, parameters: Tensor, masks: Tensor) -> Tensor:
-    """Parameters under which what masks (B, mask_size) forbid has probability 0 and no gradient."""
+    """Return parameters with which actions that ``masks`` (B, mask_size) forbid have probability 0 and no gradient."""
     never = xp.full_like(parameters, -MASKED)
     if spec.action_kind == "bernoulli":
         flags = masks.reshape((-1, spec.action_size, 2))
@@ -25,7 +25,7 @@ def apply_masks(xp: Any, spec: NetworkSpec, parameters: Tensor, masks: Tensor) -
 
 
 def log_prob_and_entropy(xp: Any, spec: NetworkSpec, parameters: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-probabilities of actions and entropies, (B,) each."""
+    """Compute the log-probabilities of actions and the entropies, (B,) each."""
     kind = spec.action_kind
     if kind == "categorical":
         return _categorical(xp, parameters, actions)
@@ -55,7 +55,7 @@ def log_prob_and_entropy(xp: Any, spec: NetworkSpec, parameters: Tensor, actions
 
 
 def divergence(xp: Any, spec: NetworkSpec, old: Tensor, new: Tensor) -> Tensor:
-    """KL(old || new) of two sets of parameters, (B,)."""
+    """Compute KL(old || new) of two sets of parameters, (B,)."""
     kind = spec.action_kind
     if kind in ("categorical", "multi_categorical"):
         sizes = spec.choices or (spec.action_size,)
@@ -84,7 +84,7 @@ def _categorical(xp: Any, logits: Tensor, actions: Tensor) -> tuple[Tensor, Tens
 
 
 def _softplus(xp: Any, x: Tensor) -> Tensor:
-    """``log(1 + exp(x))``; frameworks' own are x itself from 20 on, or 0 from -37 on."""
+    """Compute ``log(1 + exp(x))``; a framework's own may return x from 20 on, or 0 below -37."""
     return xp.maximum(x, xp.zeros_like(x)) + xp.log1p(xp.probability(-xp.abs(x)))
 
 
@@ -97,6 +97,6 @@ def _log_beta(xp: Any, a: Tensor, b: Tensor) -> Tensor:
 
 
 def _log_slope(xp: Any, x: Tensor) -> Tensor:
-    """``log(1 - tanh(x)^2)``, for any x."""
+    """Compute ``log(1 - tanh(x)^2)``, for any x."""
     size = xp.abs(x)
     return 2.0 * (math.log(2.0) - size - xp.log1p(xp.exp(-2.0 * size)))

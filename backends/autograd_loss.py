@@ -1,4 +1,4 @@
-"""The loss and its statistics, differentiable, once for every framework; see `ppocore.backend.Objective`.
+"""Compute the loss and its statistics, differentiable, once for every framework; see `ppocore.backend.Objective`.
 
 Written over what the arrays of all frameworks have in common (operators, ``sum``, ``mean``, slices) and some 25 small
 operations, ``xp``, that each framework supplies under the same names: the class ``Operations`` beside its backend.
@@ -26,16 +26,16 @@ def loss_terms(
     form: Objective,
     objective: Objective,
 ) -> dict[str, Tensor]:
-    """The terms of the loss, by name; see `ppocore.backend.Objective`.
+    """Compute the terms of the loss, by name; see `ppocore.backend.Objective`.
 
     Args:
         xp: the framework's operations.
-        spec: says what the network's outputs mean.
+        spec: the network, which determines the meaning of its outputs.
         network: observations to distribution parameters and values.
         weights: by canonical name; the L2 term is made of the critic's, biases apart.
         given: the minibatch; ``valid`` (B,) where some of its rows are not samples.
-        form: says by what is 0 or None which terms are left out.
-        objective: the same, with numbers that a compiler need not know.
+        form: an objective whose zeros and Nones determine which terms are left out.
+        objective: the objective with its numbers, which may be traced by a compiler.
     """
     advantages, returns = given["advantages"], given["returns"]
 
@@ -83,7 +83,7 @@ def loss_terms(
 
 
 def statistics(xp: Any, terms: Mapping[str, Tensor], gradient: Tensor, clip_range: float, valid: Tensor) -> Tensor:
-    """The numbers of `ppocore.backend.UpdateStats`, (9,); in one array, which is one transfer from another device."""
+    """Compute the fields of `ppocore.backend.UpdateStats` as one array (9,), so that they need a single transfer."""
     moved = terms["ratio"] - 1.0
     outside = xp.where(xp.abs(moved) > clip_range, xp.full_like(moved, 1.0), xp.zeros_like(moved))
     old_approx_kl = -_mean(xp, terms["log_ratio"], valid)

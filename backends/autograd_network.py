@@ -1,4 +1,4 @@
-"""The network of a `NetworkSpec`, differentiable, once for every framework: a function of its weights."""
+"""Compute the network of a `NetworkSpec`, differentiable, once for every framework."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""PPO in JAX: what `ppocore.backends.autograd` needs of it, each minibatch's work compiled.
+"""Implement the backend for JAX, on top of `ppocore.backends.autograd`, with compiled updates.
 
 Two functions are compiled for each kind of loss and number of rows: the loss with its gradient, and the optimizer's
-step. Between them NumPy numbers decide what is clipped and whether all is finite, as on every backend.
+step. Clipping and the check for values that are not finite happen between them, in NumPy, as on every backend.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ppocore.typing import Array
 
 
 class Operations:
-    """See `ppocore.backends.autograd`."""
+    """Provide the operations that `ppocore.backends.autograd_loss` needs."""
 
     abs, exp, log, log1p, sqrt, sigmoid = jnp.abs, jnp.exp, jnp.log, jnp.log1p, jnp.sqrt, jax.nn.sigmoid
     minimum, maximum, where, stack, square = jnp.minimum, jnp.maximum, jnp.where, jnp.stack, jnp.square
@@ -40,43 +40,43 @@ class Operations:
 
     @staticmethod
     def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """``x @ weight + bias``."""
+        """Compute ``x @ weight + bias``."""
         return x @ weight + bias
 
     @staticmethod
     def clip(x: Tensor, low: Any, high: Any) -> Tensor:
-        """`jnp.clip`, whose gradient at a bound is a half."""
+        """Clip to a range; the gradient of `jnp.clip` would be 0.5 at a bound."""
         return jnp.where(x < low, low, jnp.where(x > high, high, x))
 
     @staticmethod
     def split(x: Tensor, sizes: Sequence[int], axis: int) -> list[Tensor]:
-        """In groups of so many along an axis."""
+        """Split into groups of the given sizes along an axis."""
         return jnp.split(x, np.cumsum(sizes)[:-1], axis)
 
     @staticmethod
     def constant(array: Array, like: Tensor) -> Tensor:
-        """Numbers that are not learned."""
+        """Convert an array to a tensor without a gradient."""
         return jnp.asarray(array, like.dtype)
 
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """The network of a `NetworkSpec`; equal ones are one to the compiler."""
+    """Implement the network of a `NetworkSpec`; equal networks share their compiled functions."""
 
     spec: NetworkSpec
 
     def __call__(self, pieces: Sequence[Tensor], observations: Tensor) -> tuple[Tensor, Tensor]:
-        """Observations (B, O) to distribution parameters (B, P) and values (B,)."""
+        """Compute the distribution parameters (B, P) and values (B,) of observations (B, O)."""
         weights = dict(zip(self.spec.shapes(), pieces, strict=True))
         return built_in(Operations, self.spec, weights, observations)
 
 
 @dataclass(frozen=True, slots=True)
 class Unfused:
-    """Numbers each operation on which ends in bits that the compiler must make: XLA would fuse products with sums.
+    """Wrap numbers so that XLA cannot fuse multiplications with additions.
 
-    A fused multiply-add rounds once where all other backends round twice. What prevents it is an exclusive or of each
-    result's bits with a zero that is an argument, which the compiler cannot know to be zero.
+    A fused multiply-add rounds once where all other backends round twice. The exclusive or of each result's bits with
+    a zero prevents it; the zero is an argument, so the compiler does not know its value.
     """
 
     x: Tensor
@@ -99,7 +99,7 @@ class Unfused:
         return self._made(self.x / _bare(other))
 
     def sqrt(self) -> Unfused:
-        """The square root of each number."""
+        """Return the square root of each number."""
         return self._made(jnp.sqrt(self.x))
 
     def rounded(self) -> Unfused:
@@ -109,12 +109,12 @@ class Unfused:
         return Unfused(jnp.where(jnp.abs(self.x) < 2.0**-126, subnormal, near), self.zero)
 
     def copy(self) -> Unfused:
-        """The same: nothing is changed in place."""
+        """Return the same object, because nothing is changed in place."""
         return self
 
     @staticmethod
     def where(condition: Tensor, x: Unfused, y: Unfused) -> Unfused:
-        """The one number or the other."""
+        """Select elements of either operand."""
         return Unfused(jnp.where(condition, x.x, y.x), x.zero)
 
 
@@ -131,7 +131,7 @@ def _forward(layout: Layout, flat: Tensor, observations: Tensor) -> tuple[Tensor
 def _loss_and_gradient(
     spec: NetworkSpec, layout: Layout, flat: Tensor, given: dict[str, Tensor], form: Objective, numbers: dict[str, Any]
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """The objective's form, which is compiled, says which terms the loss has; its numbers may change."""
+    """Compile the loss: ``form`` determines its terms and causes a compilation; ``numbers`` may change freely."""
     objective = replace(form, **numbers)
 
     def loss(pieces: list[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -149,7 +149,7 @@ def _stepped(
     epsilon: float, grid: Any, zero: Tensor, tensors: Sequence[Tensor], gradient: Tensor, numbers: Sequence[Any],
     only: Tensor | None,
 ) -> list[Tensor]:  # fmt: skip
-    """The grid is an argument: of a constant the compiler knows that adding and taking it changes nothing."""
+    """Compile `stepped`; if ``grid`` were a constant, the compiler would remove its addition and subtraction."""
     clip, *factors = numbers
     unfused = [Unfused(tensor, zero) for tensor in (gradient, *tensors)]
     after = stepped(Unfused, Adam(epsilon), grid, unfused[1:], unfused[0], clip, factors, only)
@@ -157,15 +157,15 @@ def _stepped(
 
 
 class JaxBackend(AutogradBackend):
-    """The backend ``jax``.
+    """Implement the backend ``jax``.
 
-    A network of the user's own is ``JaxBackend(network=apply, parameters=pytree)``, see `JaxNetwork`; what the
-    parameters have become is in `parameters`.
+    A user's own network is ``JaxBackend(network=apply, parameters=pytree)``, see `JaxNetwork`; its trained parameters
+    are in `parameters`.
     """
 
     name = "jax"
     xp = Operations
-    _frozen = "no array of its parameters is of floating-point numbers"
+    _untrainable = "no array of its parameters is of floating-point numbers"
 
     def __init__(
         self,
@@ -185,11 +185,11 @@ class JaxBackend(AutogradBackend):
 
     @property
     def parameters(self) -> Any:
-        """The parameters of a network of the user's own, as they are now: NumPy arrays in the pytree they came in."""
+        """The current parameters of a user's own network, as a pytree of NumPy arrays."""
         return self.own_network.parameters
 
     def _computing(self) -> AbstractContextManager[Any]:
-        """Float64 for this thread and until it is left, whatever is set for the process."""
+        """Enable float64 in this thread, whatever is set for the process."""
         context: AbstractContextManager[Any] = jax.enable_x64(True)
         return context
 
@@ -218,7 +218,7 @@ class JaxBackend(AutogradBackend):
         return self._layout.apply(self._layout.pieces(self._tensors[0]), observations)
 
     def forward(self, observations: Array) -> tuple[Array, Array]:
-        """Observations (B, O) to distribution parameters (B, P) and values (B,)."""
+        """Compute the distribution parameters (B, P) and values (B,) of observations (B, O)."""
         with self._computing():
             padded = self._tensor(_padded(observations, _rows(len(observations))))
             outputs = _forward(self._layout, self._tensors[0], padded)
@@ -247,21 +247,21 @@ class JaxBackend(AutogradBackend):
 
 
 def _rows(count: int) -> int:
-    """How many rows are computed with for so many samples: few numbers, so that little is compiled.
+    """Round a number of samples up to one of few numbers of rows, each of which has to be compiled.
 
-    A rollout's minibatches differ by a row, and where steps are left out by any number.
+    A rollout's minibatches differ by one row, or by any number if some of its steps are not valid.
     """
     grain = max(16, 1 << max(0, count.bit_length() - 4))
     return -(-count // grain) * grain
 
 
 def _padded(array: Array, rows: int) -> Array:
-    """The array with its last row repeated, up to so many rows."""
+    """Pad an array to a number of rows by repeating its last row."""
     return array if len(array) == rows else np.concatenate([array, np.repeat(array[-1:], rows - len(array), axis=0)])
 
 
 def _device(device: str) -> Any:
-    """The device, or a sentence if this machine lacks it."""
+    """Return a device, or raise a `UsageError` if it is not available."""
     kind, _, index = device.partition(":")
     try:
         return jax.devices("gpu" if kind == "cuda" else kind)[int(index or 0)]

@@ -1,4 +1,4 @@
-"""Networks for JAX: pure functions of their parameters, which are flat here and have names."""
+"""Describe networks for JAX: pure functions of named parameters, which are stored flat."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from jax import Array as Tensor
 from numpy.typing import NDArray
 
 Apply = Callable[[Any, Tensor], tuple[Tensor, Tensor]]
-"""From parameters and observations (B, O) to distribution parameters (B, P) and values (B,)."""
+"""Maps parameters and observations (B, O) to distribution parameters (B, P) and values (B,)."""
 
 
 class Layout(NamedTuple):
-    """How a flat array is cut into a network's parameters; the same for all networks that are compiled alike."""
+    """Map a flat array to a network's parameters; networks with equal layouts share their compiled functions."""
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     apply: Apply
 
     def pieces(self, flat: Tensor) -> list[Tensor]:
-        """The parameters, in the order of their names."""
+        """Return the parameters, in the order of their names."""
         found, start = [], 0
         for shape in self.shapes:
             found.append(flat[start : (start := start + prod(shape))].reshape(shape))
@@ -31,7 +31,7 @@ class Layout(NamedTuple):
 
 
 class JaxNetwork:
-    """A network of the user's own: a pure function, and the parameters that training replaces.
+    """Hold a user's own network: a pure function, and its parameters, which training replaces.
 
     Args:
         apply: from parameters and observations (B, O) to (distribution parameters (B, P), values (B,)).
@@ -52,7 +52,7 @@ class JaxNetwork:
 
     @property
     def parameters(self) -> Any:
-        """The parameters as they are now, as NumPy arrays in the shape of the pytree."""
+        """The current parameters, as a pytree of NumPy arrays."""
         flat = np.asarray(self.flat)
         pieces = Layout.pieces(self.layout, flat)
         return self._whole([np.array(piece, np.float32) for piece in pieces])

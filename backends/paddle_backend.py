@@ -27,7 +27,7 @@ _LEAST = -700.0
 
 
 class Operations:
-    """See `ppocore.backends.autograd`."""
+    """Provide the operations that `ppocore.backends.autograd_loss` needs."""
 
     abs, exp, log, log1p, sqrt, sigmoid = paddle.abs, paddle.exp, paddle.log, paddle.log1p, paddle.sqrt, F.sigmoid
     minimum, maximum, where, clip, stack = paddle.minimum, paddle.maximum, paddle.where, paddle.clip, paddle.stack
@@ -43,27 +43,27 @@ class Operations:
 
     @staticmethod
     def log_softmax(x: Tensor, axis: int) -> Tensor:
-        """Not F.log_softmax: on the CPU it holds logits at 64 below the largest."""
+        """Compute the log-softmax; `F.log_softmax` limits logits to 64 below the largest on the CPU."""
         return x - paddle.logsumexp(x, axis, keepdim=True)
 
     @staticmethod
     def constant(array: Array, like: Tensor) -> Tensor:
-        """Numbers that are not learned."""
+        """Convert an array to a tensor without a gradient."""
         return paddle.to_tensor(array, dtype=like.dtype, place=like.place)
 
     @staticmethod
     def rounded(x: Tensor) -> Tensor:
-        """To float32 and back."""
+        """Round to float32."""
         return x.astype("float32").astype("float64")
 
 
 class PaddleBackend(AutogradBackend):
-    """The backend ``paddle``; a network of the user's own is a `paddle.nn.Layer`."""
+    """Implement the backend ``paddle``; a user's own network is a `paddle.nn.Layer`."""
 
     name = "paddle"
     xp = Operations
     network_type = nn.Layer
-    _frozen = "every one has stop_gradient set"
+    _untrainable = "every one has stop_gradient set"
     _computing = staticmethod(paddle.no_grad)
     _recording = staticmethod(paddle.enable_grad)
 
@@ -98,7 +98,7 @@ class PaddleBackend(AutogradBackend):
 
 
 def _convert(network: nn.Layer, place: Any, dtype: str) -> None:
-    """``network.to``, which by itself would turn whole numbers and flags into floating point, too."""
+    """Call ``network.to``, but keep buffers of integers and flags, which it would convert to floating point."""
     kept = [
         (layer, name, buffer)
         for layer in network.sublayers(include_self=True)
@@ -112,7 +112,7 @@ def _convert(network: nn.Layer, place: Any, dtype: str) -> None:
 
 
 def _place(device: str) -> Any:
-    """The place, or a sentence if this machine lacks it."""
+    """Return a place, or raise a `UsageError` if it is not available."""
     kind, _, index = device.partition(":")
     if kind == "cpu":
         return paddle.CPUPlace()

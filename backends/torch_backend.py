@@ -25,19 +25,19 @@ class _Digamma(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        """The digamma function."""
+        """Compute the digamma function."""
         ctx.save_for_backward(x)
         return torch.digamma(x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        """Times the trigamma function, as in `ppocore.distributions.special`."""
+        """Multiply by the trigamma function of `ppocore.distributions.special`."""
         (x,) = ctx.saved_tensors
         return gradient * trigamma(x)
 
 
 class Operations:
-    """See `ppocore.backends.autograd`."""
+    """Provide the operations that `ppocore.backends.autograd_loss` needs."""
 
     abs, exp, log, log1p, sqrt, sigmoid = torch.abs, torch.exp, torch.log, torch.log1p, torch.sqrt, torch.sigmoid
     minimum, maximum, where, clip, stack = torch.minimum, torch.maximum, torch.where, torch.clamp, torch.stack
@@ -48,27 +48,27 @@ class Operations:
 
     @staticmethod
     def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """``x @ weight + bias``."""
+        """Compute ``x @ weight + bias``."""
         return torch.addmm(bias, x, weight)
 
     @staticmethod
     def constant(array: Array, like: Tensor) -> Tensor:
-        """Numbers that are not learned."""
+        """Convert an array to a tensor without a gradient."""
         return torch.as_tensor(array, dtype=like.dtype, device=like.device)
 
     @staticmethod
     def rounded(x: Tensor) -> Tensor:
-        """To float32 and back, in place."""
+        """Round to float32 in place."""
         return x.copy_(x.to(torch.float32))
 
 
 class TorchBackend(AutogradBackend):
-    """The backend ``torch``; a network of the user's own is a `torch.nn.Module`."""
+    """Implement the backend ``torch``; a user's own network is a `torch.nn.Module`."""
 
     name = "torch"
     xp = Operations
     network_type = nn.Module
-    _frozen = "none requires a gradient"
+    _untrainable = "none requires a gradient"
     _computing = staticmethod(torch.no_grad)
     _recording = staticmethod(torch.enable_grad)
 
@@ -83,7 +83,7 @@ class TorchBackend(AutogradBackend):
 
     @contextmanager
     def using_threads(self, threads: int) -> Iterator[None]:
-        """Torch's thread count, given back afterwards."""
+        """Limit torch's threads, and restore their number afterwards."""
         before = torch.get_num_threads()
         torch.set_num_threads(threads)
         try:
@@ -115,7 +115,7 @@ class TorchBackend(AutogradBackend):
 
 
 def _device(device: str) -> torch.device:
-    """The device, or a sentence if this machine lacks it."""
+    """Return a device, or raise a `UsageError` if it is not available."""
     try:
         found = torch.device(device)
     except RuntimeError as error:

@@ -12,3 +12,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ
 # A shell starts background jobs with SIGINT ignored, and they would hand that on to what the tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items):
+    """Run what starts JAX's threads last: worker processes that are forked after that could deadlock."""
+    items.sort(key=lambda item: "jax" in item.nodeid or "test_whole_runs" in item.nodeid)

@@ -90,6 +90,7 @@ class RunConfiguration:
         settings, runtime = current_settings(content["config"])
         runtime |= {name: content[name] for name in ("backend", "device") if name in content}
         runtime |= content.get("runtime", {})
+        Runtime().replace(**runtime)  # raises if a file holds what no runtime has
         env_kwargs = content.get("env_kwargs")
         if not isinstance(env_kwargs, dict | str | None):
             raise ValueError("env_kwargs is not a JSON object")

@@ -21,9 +21,8 @@ def record_changes(
     snapshot: Snapshot | None,
 ) -> None:
     """Update ``config.json`` if the settings or the runtime differ from those recorded."""
-    if config == recorded.config and runtime == runtime_as_json(
-        recorded.recorded_runtime(), recorded.runtime["backend"]
-    ):
+    before = recorded.recorded_runtime()
+    if config == recorded.config and runtime == runtime_as_json(before, str(before.backend)):
         return
     entry = {"steps": 0 if snapshot is None else snapshot.steps, "backend": runtime["backend"]}
     directory.write_configuration(

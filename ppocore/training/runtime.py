@@ -45,6 +45,8 @@ class Runtime:
     def __post_init__(self) -> None:
         """Check each field."""
         check_types(self)
+        if not isinstance(self.backend, str) and not callable(self.backend):
+            raise UsageError(f"backend={self.backend!r} must be a backend's name, or a class or object that makes one")
         require(self, "threads", self.threads >= 1, "at least 1")
         require(self, "env_timeout", self.env_timeout is None or self.env_timeout > 0.0, "greater than 0, or none")
         require(self, "vectorization", self.vectorization in VECTORIZATIONS, "one of " + ", ".join(VECTORIZATIONS))

@@ -154,7 +154,10 @@ class Trainer:
             except BaseException as raised:  # also SystemExit, so that the run is saved
                 error = raised
             if self.backend.own_network is not None:  # the policy shares its weights: drop an unfinished iteration
-                self.backend.load_state(run.policy.weights)
+                try:
+                    self.backend.load_state(run.policy.weights)
+                except Exception as raised:  # a device that failed may fail again, and must not prevent saving
+                    error = error or raised
             run.result = self._result(run, isinstance(error, KeyboardInterrupt))
             error = end_callbacks(callbacks, run, error)
         if error is not None and not isinstance(error, KeyboardInterrupt):

@@ -1,5 +1,7 @@
 """Callbacks observe a run and can stop it; however a run ends, its last complete iteration is saved."""
 
+import json
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -160,6 +162,20 @@ class TestErrors:
         resume(run, backend="numpy")
         assert contents(run) == whole(tmp_path, "CartPole-v1", SMALL)
 
+    def test_of_a_device_that_cannot_even_take_the_weights_back(self, failing_backend, monkeypatch, tmp_path):
+        run = tmp_path / "run"
+
+        class Lost(failing_backend):
+            own_network = "on a device that is lost"
+
+            def load_state(self, state):
+                raise RuntimeError("device lost")
+
+        with pytest.raises(RuntimeError, match="CUDA out of memory") as caught:
+            train("CartPole-v1", SMALL, backend=Lost, run_dir=run)
+        assert caught.value.__notes__[0].startswith(f"the run after 256 steps is saved in {run}")
+        assert len(rows(run)) == 4
+
     @pytest.mark.parametrize("error", [KeyError("x"), MemoryError(), SystemExit(0), GeneratorExit()])
     def test_an_error_of_a_callback(self, error, tmp_path):
         run = tmp_path / "run"
@@ -247,11 +263,29 @@ class TestRuntime:
         one, other = (contents(tmp_path / name) for name in ("sync", "async"))
         assert one == other
 
+    @pytest.mark.parametrize("changed", [{"threads": "two"}, {"cores": 2}, {"backend": 5}])
+    def test_a_configuration_with_another_runtime_is_one_sentence(self, changed, tmp_path):
+        train("CartPole-v1", SMALL, run_dir=tmp_path / "run", callbacks=[stop_at(2)])
+        file = tmp_path / "run" / "config.json"
+        content = json.loads(file.read_text())
+        file.write_text(json.dumps({**content, "runtime": {**content["runtime"], **changed}}))
+        with pytest.raises(UsageError, match=r"config\.json is not a run's configuration: "):
+            resume(tmp_path / "run")
+
+    def test_a_configuration_without_a_backend_is_of_the_default_one(self, tmp_path):
+        train("CartPole-v1", SMALL, seed=5, run_dir=tmp_path / "run", callbacks=[stop_at(2)])
+        file = tmp_path / "run" / "config.json"
+        content = json.loads(file.read_text())
+        del content["runtime"]["backend"]
+        file.write_text(json.dumps(content))
+        assert resume(tmp_path / "run").backend == "numpy"
+
     @pytest.mark.parametrize(
         ("runtime", "sentence"),
         [
             ({"treads": 2}, "Runtime has no field 'treads': it has backend, device"),
             ("fast", "must be a ppocore.Runtime or a dict"),
+            ({"backend": 5}, "backend=5 must be a backend's name, or a class"),
             ({"vectorization": "threads"}, "one of sync, async, vector"),
         ],
     )
