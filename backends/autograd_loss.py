@@ -87,9 +87,10 @@ def statistics(xp: Any, terms: Mapping[str, Tensor], gradient: Tensor, clip_rang
     moved = terms["ratio"] - 1.0
     outside = xp.where(xp.abs(moved) > clip_range, xp.full_like(moved, 1.0), xp.zeros_like(moved))
     old_approx_kl = -_mean(xp, terms["log_ratio"], valid)
+    approx_kl = _mean(xp, moved, valid) + old_approx_kl
     figures = [
         *(terms[name] for name in ("loss", "policy_loss", "value_loss", "mean_entropy")),
-        *(old_approx_kl, _mean(xp, moved, valid) + old_approx_kl, _mean(xp, outside, valid)),
+        *(old_approx_kl, xp.maximum(approx_kl, xp.zeros_like(approx_kl)), _mean(xp, outside, valid)),
         *(xp.sqrt(gradient.dot(gradient)), terms["kl"]),
     ]
     return xp.stack(figures)

@@ -112,7 +112,7 @@ class Loss:
             self.value_loss,
             self.mean_entropy,
             old_approx_kl,
-            float(moved.sum()) / count + old_approx_kl,
+            max(0.0, float(moved.sum()) / count + old_approx_kl),
             outside / count,
             grad_norm,
             self.kl,

@@ -107,9 +107,9 @@ class UpdateStats(NamedTuple):
     """Hold the debug variables of one optimizer step (37 details, core 12), measured before the step.
 
     ``old_approx_kl`` is mean(-log ratio) and ``approx_kl`` is mean((ratio - 1) - log ratio), the estimator with
-    less variance (http://joschu.net/blog/kl-approx.html). ``clip_fraction`` is the fraction of ratios outside the
-    clip range, ``grad_norm`` is the global norm before clipping, and ``kl`` is the divergence in the objective, or 0
-    if it has none.
+    less variance (http://joschu.net/blog/kl-approx.html), at least 0 as in theory. ``clip_fraction`` is the fraction
+    of ratios outside the clip range, ``grad_norm`` is the global norm before clipping, and ``kl`` is the divergence in
+    the objective, or 0 if it has none.
     """
 
     loss: float

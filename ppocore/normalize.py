@@ -99,10 +99,15 @@ class RunningMeanStd:
     var   ``shape``, float64 1 before the second sample
     count int                number of samples
     ===== ================== ===========================
+
+    Raises:
+        TypeError: ``shape`` is not a tuple of integers.
     """
 
     def __init__(self, shape: tuple[int, ...] = ()) -> None:
-        self.shape = tuple(shape)
+        if not isinstance(shape, tuple | list) or not all(hasattr(size, "__index__") for size in shape):
+            raise TypeError(f"shape={shape!r} must be a tuple of integers, such as (3,)")
+        self.shape = tuple(int(size) for size in shape)
         self.count = 0
         self.mean: Floats = np.zeros(self.shape)
         self._squares: Floats = np.zeros(self.shape)  # sum of squared differences from the mean

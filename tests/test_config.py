@@ -49,6 +49,7 @@ NUMBERS = [*POSITIVE, *OPTIONAL, *COEFFICIENTS, *FRACTIONS, *OTHERS[1:]]
 OUT_OF_RANGE = [
     *((name, bad) for name in COUNTS for bad in (0, -1)),
     *((name, bad) for name in POSITIVE for bad in (0.0, -1e-9, -0.0)),
+    *(("adam_epsilon", bad) for bad in (5e-324, 1e-300, 0.99e-30)),
     *((name, bad) for name in OPTIONAL for bad in (0.0, -0.5)),
     *((name, bad) for name in COEFFICIENTS for bad in (-1e-9, -1)),
     *((name, bad) for name in FRACTIONS for bad in (-1e-9, 1.0 + 1e-9, 2)),
@@ -65,6 +66,7 @@ ACCEPTED = [
     *((name, 0) for name in (*FRACTIONS, *COEFFICIENTS)),
     *((name, None) for name in OPTIONAL),
     *((name, 1e-12) for name in (*POSITIVE, *OPTIONAL)),
+    ("adam_epsilon", 1e-30),
     *((name, choice) for name, choices in CHOICES.items() for choice in choices),
     *((name, flag) for name in SWITCHES for flag in (False, True)),
     *(("log_std_init", limit) for limit in (-20.0, 20.0)),

@@ -159,8 +159,7 @@ class Learner:
                 error.failed_update = FailedUpdate.of(self._backend, self._spec, config, batch, objective, step)
                 raise
             all_stats.append(stats)
-            # Rounded, so that backends that differ in the last bits make the same decision.
-            if config.target_kl is not None and float(np.float32(stats.approx_kl)) > config.target_kl:
+            if config.target_kl is not None and decisive(stats.approx_kl) > config.target_kl:
                 if not config.separate_optimizers:
                     break
                 step = OptimizerStep(
@@ -188,6 +187,15 @@ class Learner:
         if "vtrace" in (config.advantage_estimator, config.value_target):
             ratios = log_ratios(rollout, self._actor, self._distribution)
         return self._estimate(rollout._replace(values=values, next_values=next_values), ratios)
+
+
+def decisive(approx_kl: float) -> float:
+    """Round a divergence so that backends whose last bits differ make the same decision.
+
+    It is a difference of means near 1, so its error is absolute, about 1e-16. Float32, whose grid is 2**-40 at 2**-16,
+    removes it from there on; a smaller one is rounded to a multiple of 2**-40.
+    """
+    return float(np.float32(approx_kl)) if approx_kl >= 2.0**-16 else round(approx_kl * 2.0**40) * 2.0**-40
 
 
 def _check_own_network_settings(config: PPOConfig) -> None:

@@ -37,6 +37,21 @@ def test_an_improbable_action_has_its_own_log_probability(backend, precision):
     assert made.evaluate(batch, Objective(0.2)).log_prob.tolist() == [-120.0]
 
 
+@pytest.mark.parametrize("backend", ["numpy", *FRAMEWORKS])
+def test_the_estimate_of_the_divergence_is_never_below_0(backend):
+    """(r - 1) - log r is at least 0; of a policy that has hardly moved, float32 leaves nothing but rounding."""
+    spec = NetworkSpec(1, "categorical", 2, hidden_sizes=())
+    made = backend_factory(backend)(spec, precision="float32", adam_epsilon=1e-5, device="cpu")
+    zeros = {name: np.zeros(shape, np.float32) for name, shape in spec.shapes().items()}
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        made.load_state(zeros)
+        old = np.log(0.5) + rng.normal(0.0, 1e-4, 64)
+        actions, others = rng.integers(2, size=64), (np.zeros(64, np.float32),) * 3
+        batch = Minibatch(np.ones((64, 1), np.float32), actions, old.astype(np.float32), *others)
+        assert made.update(batch, Objective(0.2), OptimizerStep(1e-3)).approx_kl >= 0.0
+
+
 @pytest.mark.parametrize("backend", FRAMEWORKS)
 def test_moments_decay_through_the_subnormal_numbers_of_float32_as_in_numpy(backend):
     """A weight whose input is always 0 has no gradient; its moments shrink by their betas, never flushed to 0."""

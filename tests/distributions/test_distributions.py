@@ -56,9 +56,11 @@ def test_the_categorical_mode_is_the_first_most_probable_choice(logits):
 
 
 def exact_softplus(x):
-    """log(1 + exp(x)) of a decimal, to 30 digits and more."""
-    power = x.exp()
-    return (1 + power).ln() if power > Decimal("1e-30") else power - power * power / 2
+    """log(1 + exp(x)) of a decimal, to 25 digits and more."""
+    with localcontext() as context:
+        context.prec = 60  # of which 1 + 1e-30 leaves 30 to the logarithm
+        power = x.exp()
+        return (1 + power).ln() if power > Decimal("1e-30") else power - power * power / 2
 
 
 def exact_bits(log_odds, bits):

@@ -7,6 +7,7 @@ import pytest
 
 from ppocore import PPOConfig, train
 from ppocore.backends.numpy_backend import NumpyBackend
+from ppocore.training.learner import decisive
 from ppocore.training.schedules import AdaptivePenalty, AdaptiveRate
 
 SMALL = PPOConfig(
@@ -142,6 +143,25 @@ def test_with_separate_optimizers_target_kl_freezes_the_actor_and_not_the_critic
     assert result.history[-1]["updates"] == 8 * 12
     together, _ = recorded(target_kl=1e-4, learning_rate=1e-2)
     assert together.history[-1]["updates"] < 8 * 12
+
+
+@pytest.mark.parametrize("rounding", [0.0, 4.9e-17, 3e-16, 4e-13])
+def test_target_kl_below_rounding_does_not_stop_where_only_rounding_differs(rounding):
+    """Before an iteration's first step approx_kl is 0 but for rounding, which differs from backend to backend."""
+
+    class Rounding(NumpyBackend):
+        def update(self, batch, objective, step):
+            return super().update(batch, objective, step)._replace(approx_kl=rounding)
+
+    result = train("CartPole-v1", SMALL.replace(target_kl=1e-17), backend=Rounding)
+    assert result.history[-1]["updates"] == 8 * 12
+
+
+def test_target_kl_decides_as_precisely_as_float32():
+    """From 2**-16 on it is float32's, as it always was; below, that of multiples of 2**-40."""
+    for exponent in np.linspace(-4.8, 1.0, 50):
+        assert decisive(10.0**exponent) == float(np.float32(10.0**exponent))
+    assert decisive(3e-12) == pytest.approx(3e-12, abs=2.0**-41)
 
 
 def test_advantages_are_reestimated_before_each_epoch_with_the_current_values(recorded):
