@@ -107,7 +107,7 @@ class LocalCollector:
             self._observations = step.observations
         return self._evaluated(actor, finals)
 
-    def state(self) -> dict[str, Array]:
+    def state(self) -> dict[str, Any]:
         """See `ppocore.training.Collector.state`."""
         return {"observations": np.array(self._observations), **self.environments.state()}
 
