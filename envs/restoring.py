@@ -50,7 +50,7 @@ class Restoring(VectorEnvironments):
             return self._restart(), dict.fromkeys(range(self.num_envs), reason)
         self._check_seeds(episodes)
         dropped = set(episodes.dropped)
-        taken = [part.astype(self.action_space.dtype, copy=False) for part in episodes.actions]
+        taken = self._taken(episodes.actions)
         requests: list[ReplayRequest] = [
             None if i in dropped else request for i, request in enumerate(zip(episodes.seeds, taken, strict=True))
         ]
@@ -80,6 +80,19 @@ class Restoring(VectorEnvironments):
         self._check_observations(found)
         self._check_masks()
         return found, lost
+
+    def _taken(self, actions: Sequence[Array]) -> list[Array]:
+        """Return stored actions as the environments took them.
+
+        Raises:
+            ValueError: they are not of the action space.
+        """
+        space = self.action_space
+        for part in actions:
+            stored = part.dtype in (stored_dtype(space), np.dtype(space.dtype))
+            if len(part) and not (stored and part.shape[1:] == space.shape):
+                raise ValueError(f"it has actions of dtype {part.dtype} and shape {part.shape[1:]}, not of {space}")
+        return [part.astype(space.dtype, copy=False) for part in actions]
 
     def _check_seeds(self, episodes: Episodes) -> None:
         """Check that each episode's seed is the one that this run gives it.

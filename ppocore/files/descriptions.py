@@ -120,6 +120,9 @@ POLICY = {"network": NETWORK, "action_space": ACTION_SPACE}
 
 BEST = nullable(record({"return": number(), "steps": integer()}))
 
+SETTINGS = record({"total_steps": integer(1)}, others=True)
+"""The settings; `PPOConfig` checks each, and gives those that an older version did not have their defaults."""
+
 RUN = record(
     {
         "network": nullable(NETWORK),
@@ -127,7 +130,7 @@ RUN = record(
         "observation_space": OBSERVATION_SPACE,
         "env": text,
         "seed": integer(high=2**128),
-        "config": record({}, others=True),  # `PPOConfig` checks each setting
+        "config": SETTINGS,
         "counters": record({name: integer() for name in ("steps", "iterations", "updates", "episodes")}),
         "learner": record({"kl_coef": number(0.0), "rate": number(above=0.0), "minibatches": RNG}),
         "actions": RNG,
@@ -137,7 +140,7 @@ RUN = record(
 )
 
 CONFIGURATION = record(
-    {"env": text, "seed": integer(high=2**128), "config": record({}, others=True)},
+    {"env": text, "seed": integer(high=2**128), "config": SETTINGS},
     {
         "env_given_as": one_of("id", "callable", "vector", "collector"),
         "own_network": flag,
@@ -176,7 +179,7 @@ BUNDLE = record(
                 "hold_actor": flag,
             },
         ),
-        "adam_epsilon": _POSITIVE,
+        "adam_epsilon": number(1e-300, 1e280),  # whose grid float64 can hold
         "update": integer(1),
         "backend": text,
         "precision": one_of("exact", "float32"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from ppocore.typing import Array
 Check = Callable[[Any, str], Any]
 
 LARGEST = 2**63 - 1
+_LARGEST = sys.float_info.max
 DEPTH = 32
 """Largest nesting of JSON, and of the parts of a space."""
 
@@ -60,15 +62,16 @@ def integer(low: int = 0, high: int = LARGEST) -> Check:
     return check
 
 
-def number(low: float = -math.inf, *, above: float | None = None) -> Check:
-    """Return a check for finite numbers of at least ``low``, and above ``above``."""
+def number(low: float = -math.inf, high: float = math.inf, *, above: float | None = None) -> Check:
+    """Return a check for finite numbers from ``low`` to ``high``, and above ``above``."""
 
     def check(value: Any, name: str) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"{name} is {shown(value)}, expected a number")
-        small = value < low or (above is not None and value <= above)
-        if small or not -1.8e308 < value < 1.8e308:  # not `isfinite`, which overflows for huge integers
+        outside = not low <= value <= high or (above is not None and value <= above)
+        if outside or not -_LARGEST <= value <= _LARGEST:  # not `isfinite`, which overflows for huge integers
             limit = f" above {above:g}" if above is not None else f" of at least {low:g}" if low > -math.inf else ""
+            limit += f", at most {high:g}" if high < math.inf else ""
             raise ValueError(f"{name} is {shown(value)}, expected a finite number{limit}")
         return value
 
@@ -169,6 +172,7 @@ def tensor(
     *,
     least: float | None = None,
     finite: bool = True,
+    nan: bool = False,
     prefix: str = "",
 ) -> Array:
     """Return a tensor of a file after checking it.
@@ -179,7 +183,8 @@ def tensor(
         shape: its shape, in which None stands for any length; None for any shape.
         dtype: its dtype.
         least: the smallest number allowed.
-        finite: whether infinities are refused; NaN always is.
+        finite: whether infinities and NaN are refused.
+        nan: whether NaN is allowed where infinities are.
         prefix: what comes before its name in messages.
 
     Raises:
@@ -193,7 +198,8 @@ def tensor(
     if shape is not None and not _fits(array.shape, shape):
         expected = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
         raise ValueError(f"tensor {prefix}{name} has shape {array.shape}, expected {expected}")
-    if array.dtype.kind == "f" and not (np.isfinite(array) if finite else ~np.isnan(array)).all():
+    refused = ~np.isfinite(array) if finite else np.isnan(array) if not nan else np.zeros(0, np.bool_)
+    if refused.any():
         raise ValueError(f"tensor {prefix}{name} has entries that are {'not finite' if finite else 'NaN'}")
     if least is not None and array.size and array.min() < least:
         raise ValueError(f"tensor {prefix}{name} has the entry {array.min()}, expected at least {least}")

@@ -24,7 +24,7 @@ def read_spec(description: Mapping[str, Any], tensors: Mapping[str, Array], fini
     """
     spec = NetworkSpec.from_dict(description["network"])
     for name, shape in spec.shapes().items():
-        tensor(tensors, name, shape, "float32", finite=finite)
+        tensor(tensors, name, shape, "float32", finite=finite, nan=not finite)
     if "action_space" in description:
         space = ActionSpace.from_dict(description["action_space"])
         if (space.size, space.component_choices) != (spec.action_size, spec.choices):

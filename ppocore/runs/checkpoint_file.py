@@ -39,6 +39,7 @@ def read_checkpoint(path: str | PathLike[str]) -> Snapshot:
     environments = part(file.tensors, ENVIRONMENTS)
     tensors = {name: array for name, array in file.tensors.items() if not name.startswith(ENVIRONMENTS)}
     try:
+        RUN(file.description, TOP)
         description = _current(file.description)
         snapshot = Snapshot(tensors, environments, description)
         _check(snapshot)
@@ -56,7 +57,6 @@ def _current(description: dict[str, Any]) -> dict[str, Any]:
 def _check(snapshot: Snapshot) -> None:
     """Check what the description and the tensors say, and that they fit together, before anything is allocated."""
     description, tensors, config = snapshot.description, snapshot.tensors, snapshot.config()
-    RUN(description, TOP)
     _check_counters(description, config)
     if description["network"] is not None:
         spec = read_spec(description, tensors)
@@ -93,19 +93,23 @@ def _check_counters(description: dict[str, Any], config: PPOConfig) -> None:
 
 
 def _check_optimizer(snapshot: Snapshot, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Check the moments and step counts of Adam, if that is what the backend saved."""
-    tensors = snapshot.tensors
-    if "adam.step" not in tensors:
+    """Check the moments and step counts of Adam, unless the backend saved the state of another optimizer."""
+    tensors = snapshot.backend_state()
+    others = set(tensors) - set(shapes)
+    if not any(name.startswith("adam.") for name in others):
         return
+    step = int(tensor(tensors, "adam.step", (), "int64", least=0))
+    if step != snapshot.counters["updates"]:
+        raise ValueError(f"adam.step is {step}, but the run made {snapshot.counters['updates']} updates")
     for name, shape in shapes.items():
         tensor(tensors, f"adam.m.{name}", shape, "float32")
         # What overflowed float32 stays infinite, and stops its weight.
         tensor(tensors, f"adam.v.{name}", shape, "float32", least=0.0, finite=False)
-    step = int(tensor(tensors, "adam.step", (), "int64", least=0))
-    if step != snapshot.counters["updates"]:
-        raise ValueError(f"adam.step is {step}, but the run made {snapshot.counters['updates']} updates")
     if "adam.held" in tensors and not 0 < int(tensor(tensors, "adam.held", (), "int64")) <= step:
         raise ValueError(f"adam.held is {int(tensors['adam.held'])}, expected 1 to {step}")
+    known = {"adam.step", "adam.held", *(f"adam.{slot}.{name}" for slot in "mv" for name in shapes)}
+    if others - known:
+        raise ValueError(f"tensor {min(others - known)} is unknown")
 
 
 def _check_statistics(statistics: Mapping[str, Array], num_envs: int, episodes: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from itertools import product
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from ppocore.backend import Backend, Minibatch, Objective, OptimizerStep
 from ppocore.errors import NonFiniteError, UsageError
-from ppocore.files import Format, encode, part, read
+from ppocore.files import Format, encode, part, read, tensor
 from ppocore.files.descriptions import BUNDLE
 from ppocore.files.schema import TOP
 from ppocore.networks import NetworkSpec, read_spec
@@ -51,6 +52,10 @@ def read_bundle(path: str | PathLike[str]) -> FailedUpdate:
         BUNDLE(known, TOP)
         state = part(file.tensors, "state.")
         spec = read_spec(known, state, finite=False)
+        for name in ("adam.step", *(["adam.held"] if "adam.held" in state else [])):
+            tensor(state, name, (), "int64", least=0)
+        for slot, name in product("mv", spec.shapes()):
+            tensor(state, f"adam.{slot}.{name}", spec.shapes()[name], "float32", finite=False, nan=True)
         batch = part(file.tensors, "batch.")
         _check_batch(batch, spec)
         return FailedUpdate(
@@ -82,14 +87,16 @@ def _check_batch(batch: Mapping[str, Array], spec: NetworkSpec) -> None:
         **dict.fromkeys(("log_probs", "advantages", "returns", "values"), size),
     }
     optional = {"masks": (*size, distribution.mask_size), "old_parameters": (*size, distribution.parameter_size)}
-    kinds = {"masks": "b", "actions": np.dtype(distribution.action_dtype).kind}
+    numbers = ("float32", "float64")
+    integers = np.dtype(distribution.action_dtype).kind == "i"
+    dtypes = {"masks": ("bool",), "actions": ("int64",) if integers else numbers}
     for name, shape in {**shapes, **optional}.items():
         if name in optional and name not in batch:
             continue
         if name not in batch:
             raise ValueError(f"tensor batch.{name} is missing")
         found = batch[name]
-        if found.shape != shape or found.size == 0 or found.dtype.kind != kinds.get(name, "f"):
+        if found.shape != shape or found.size == 0 or found.dtype.name not in dtypes.get(name, numbers):
             raise ValueError(f"tensor batch.{name} is {found.dtype.name} {found.shape}, expected shape {shape}")
 
 
