@@ -154,8 +154,8 @@ class VectorEnvironments(ABC):
         return np.asarray(observations) if self._is_box else self.observation_mapping.flatten(observations)
 
     @abstractmethod
-    def state(self) -> dict[str, Array]:
-        """Return by name, as copies, what `restore` needs."""
+    def state(self) -> dict[str, Any]:
+        """Return by name, as copies, what `restore` needs; an array may be one only when it is converted."""
 
     @abstractmethod
     def restore(self, state: Mapping[str, Array], observations: Array) -> tuple[Array, dict[int, str]]:

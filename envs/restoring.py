@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from ppocore.envs.base import VectorEnvironments, episode_seed
-from ppocore.envs.replay import Episodes, ReplayRequest, ReplayResult, replay_one
+from ppocore.envs.replay import ActionLog, Episodes, ReplayRequest, ReplayResult, replay_one, stored_dtype
 from ppocore.envs.workers import WorkerVectorEnv
 from ppocore.errors import EnvironmentFault
 from ppocore.typing import Array
@@ -25,8 +25,9 @@ class Restoring(VectorEnvironments):
         """
         vector = self._vector
         self._logging = self._seeds_each and isinstance(vector, SyncVectorEnv | WorkerVectorEnv)
+        self._log = ActionLog(stored_dtype(self.action_space))
 
-    def state(self) -> dict[str, Array]:
+    def state(self) -> dict[str, Any]:
         """See `VectorEnvironments.state`."""
         episodes = Episodes(
             [-1 if seed is None else seed for seed in self.episode_seeds],
@@ -47,18 +48,26 @@ class Restoring(VectorEnvironments):
         if not self._logging or episodes.actions is None:
             reason = "its state cannot be read, and its episode cannot be replayed from its seed"
             return self._restart(), dict.fromkeys(range(self.num_envs), reason)
-        requests: list[ReplayRequest] = list(zip(episodes.seeds, episodes.actions, strict=True))
+        self._check_seeds(episodes)
+        dropped = set(episodes.dropped)
+        taken = self._taken(episodes.actions)
+        requests: list[ReplayRequest] = [
+            None if i in dropped else request for i, request in enumerate(zip(episodes.seeds, taken, strict=True))
+        ]
         results = _replay(self._vector, requests)
         found, masks, lost = observations.copy(), [None] * self.num_envs, dict[int, str]()
         for index, result in enumerate(results):
-            reason = self._accept(result, observations[index], found, masks, index)
+            if index in dropped:
+                reason = f"its episode is {episodes.lengths[index]} steps long, too long for its actions to be kept"
+            else:
+                reason = self._accept(result, observations[index], found, masks, index)
             if reason:
                 lost[index] = reason
                 self._begin_episode(
                     index, at=self._steps, seed=episode_seed(self._seed, index, self._episodes[index] + 1)
                 )
         if lost:
-            no_actions = episodes.actions[0][:0]
+            no_actions = taken[0][:0]
             restarted = _replay(
                 self._vector, [(self.episode_seeds[i], no_actions) if i in lost else None for i in range(self.num_envs)]
             )
@@ -66,11 +75,34 @@ class Restoring(VectorEnvironments):
                 reason = self._accept(restarted[index], None, found, masks, index)
                 if reason:
                     raise EnvironmentFault(f"{self.name}: environment {index} could not be reset: {reason}")
-        self._log.load([part[:0] if i in lost else part for i, part in enumerate(episodes.actions)], self._steps)
+        self._log.load([part[:0] if i in lost else part for i, part in enumerate(taken)], self._steps)
         self._masks.read({"action_mask": masks} if any(mask is not None for mask in masks) else {})
         self._check_observations(found)
         self._check_masks()
         return found, lost
+
+    def _taken(self, actions: Sequence[Array]) -> list[Array]:
+        """Return stored actions as the environments took them.
+
+        Raises:
+            ValueError: they are not of the action space.
+        """
+        space = self.action_space
+        for part in actions:
+            stored = part.dtype in (stored_dtype(space), np.dtype(space.dtype))
+            if len(part) and not (stored and part.shape[1:] == space.shape):
+                raise ValueError(f"it has actions of dtype {part.dtype} and shape {part.shape[1:]}, not of {space}")
+        return [part.astype(space.dtype, copy=False) for part in actions]
+
+    def _check_seeds(self, episodes: Episodes) -> None:
+        """Check that each episode's seed is the one that this run gives it.
+
+        Raises:
+            ValueError: it is not; the episodes that follow would be others than those of the run.
+        """
+        for index, (seed, count) in enumerate(zip(episodes.seeds, episodes.counts, strict=True)):
+            if seed != episode_seed(self._seed, index, count):
+                raise ValueError(f"environment {index} has the seed {seed} in its episode {count}, not that of the run")
 
     def _accept(self, result: Any, expected: Array | None, found: Array, masks: list[Any], index: int) -> str:
         """Store the result of a replay, or return why it is not the expected one."""

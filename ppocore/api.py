@@ -29,12 +29,14 @@ from ppocore.runs import (
     RunDirectory,
     Saver,
     Saving,
-    check_same_run,
+    check_same_environments,
+    check_same_settings,
     os_errors_as_usage_errors,
     read_configuration,
     record_changes,
     restore_run,
     runtime_as_json,
+    without_class_paths,
     without_import,
 )
 from ppocore.training import (
@@ -194,19 +196,24 @@ def resume(
             raise UsageError(f"the run in {path} evaluates its policy, which needs env: leave the collector out")
         maker = None if collector is not None else _environment(path, recorded, env)
         kwargs = recorded.env_kwargs if env_kwargs is None and collector is None else env_kwargs
+        if env is None and env_kwargs is None and recorded.env_given_as == "id":
+            kwargs = without_class_paths(kwargs, recorded.env, path)
         if isinstance(kwargs, str):
             raise UsageError(
                 f"the environments of {path} were made with arguments that JSON cannot represent: pass env_kwargs="
             )
         computed = recorded.recorded_runtime().updated(runtime, backend, device)
+        with os_errors_as_usage_errors(path):
+            snapshot = directory.newest()
+        if snapshot is not None:  # before anything is made of the sizes in config.json
+            check_same_settings(snapshot, config, recorded.seed, path)
         with _trainer(maker, config, recorded.seed, computed, kwargs, collector) as trainer:
             with os_errors_as_usage_errors(path):
-                snapshot = directory.newest()
                 if snapshot is None:
                     warn(f"the run in {path} was never saved: it is trained from the start")
                     keep_lines(directory.metrics_path, 0)
                 else:
-                    check_same_run(snapshot, config, recorded.seed, trainer, path)
+                    check_same_environments(snapshot, trainer, path)
                     restore_run(trainer, snapshot, directory, restart_episodes)
                 directory.remove_policy()
             record_changes(directory, recorded, config, runtime_as_json(computed, trainer.backend.name), snapshot)
@@ -274,7 +281,7 @@ def _writers(
 ) -> list[Callback]:
     """Return the callbacks that write a run; metrics come first, because a checkpoint depends on them."""
     with os_errors_as_usage_errors(directory.path):
-        metrics = MetricsFile(directory.metrics_path)
+        metrics = MetricsFile(directory.metrics_path, directory.ensure)
         evaluation = Evaluation(mean_return, saving.every) if saving.evaluate_episodes else None
         saver = Saver(directory, saving, sync=metrics.sync, evaluation=evaluation, resumed=resumed)
     return [metrics, *([] if evaluation is None else [evaluation]), saver]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from os import PathLike
@@ -11,8 +12,22 @@ from typing import Any, Protocol
 import numpy as np
 
 from ppocore.errors import UsageError
-from ppocore.files import RUN_FORMAT, Format, TensorFile, encode, part, read, run_files, write_atomically
-from ppocore.networks import ActingNetwork, NetworkSpec
+from ppocore.files import (
+    RUN_FORMAT,
+    Format,
+    TensorFile,
+    check_replaceable,
+    check_target,
+    encode,
+    part,
+    read,
+    run_files,
+    unwritable,
+    write_atomically,
+)
+from ppocore.files.descriptions import OBSERVATION_SPACE, POLICY, SHAPE, check_moments
+from ppocore.files.schema import TOP, record
+from ppocore.networks import ActingNetwork, NetworkSpec, read_spec
 from ppocore.normalize import ObservationNormalizer
 from ppocore.spaces import (
     ActionAdapter,
@@ -194,12 +209,21 @@ class Policy:
     def save(self, path: str | PathLike[str]) -> None:
         """Write the policy to one safetensors file, atomically; equal policies give equal bytes.
 
+        A regular file at ``path`` is replaced, unless it is a run's or holds something else of ppocore's.
+
         Raises:
-            UsageError: the directory does not exist.
+            UsageError: the directory does not exist, something else is at ``path``, or it cannot be written.
         """
-        if not Path(path).parent.is_dir():
-            raise UsageError(f"{path} cannot be written: there is no directory {Path(path).parent}")
-        write_atomically(Path(path), encode(POLICY_FORMAT, self.tensors(), self.describe()))
+        target = check_target(path)
+        check_replaceable(target, POLICY_FORMAT.name)
+        try:
+            write_atomically(target, self.encode())
+        except (OSError, ValueError) as error:
+            raise unwritable(path, error) from error
+
+    def encode(self) -> bytes:
+        """Encode the policy as the bytes of its file."""
+        return encode(POLICY_FORMAT, self.tensors(), self.describe())
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Policy:
@@ -212,9 +236,10 @@ class Policy:
             UsageError: (a `ValueError`) there is no such file, or it holds no policy; the message says why.
         """
         file = Path(path)
-        if file.is_dir():
-            file = _file_of_run(file)
-        if not file.is_file():
+        with suppress(OSError, ValueError):  # a path that no file can have
+            if file.is_dir():
+                file = _file_of_run(file)
+        if not os.path.exists(file):
             raise UsageError(f"there is no policy at {file}: give a run directory, a policy file or a checkpoint")
         found = read(file, POLICY_FORMAT, RUN_FORMAT)
         if found.description.get("network", 0) is None:
@@ -229,18 +254,24 @@ class Policy:
 
     @classmethod
     def _from_file(cls, file: TensorFile) -> Policy:
-        spec = NetworkSpec.from_dict(file.description["network"])
-        weights = {}
-        for name, shape in spec.shapes().items():  # before arrays of these sizes are allocated
-            weights[name] = file.tensors[name]
-            if weights[name].shape != shape:
-                raise ValueError(f"tensor {name} has shape {weights[name].shape}, expected {shape}")
+        description = file.description
+        record(POLICY, others=True)(description, TOP)
+        if file.format == POLICY_FORMAT.name and file.version == 1:  # it has only a shape
+            record({"observation_shape": SHAPE}, others=True)(description, TOP)
+            space: ObservationSpace = BoxObservation(tuple(description["observation_shape"]))
+        else:
+            record({"observation_space": OBSERVATION_SPACE}, others=True)(description, TOP)
+            space = ObservationSpace.from_dict(description["observation_space"])
+        spec = read_spec(description, file.tensors)
+        normalizer = part(file.tensors, _NORMALIZER)
+        if normalizer:
+            check_moments(normalizer, (spec.observation_size,), _NORMALIZER)
         policy = cls(
             spec,
-            weights,
-            ActionAdapter.from_dict(file.description["action_space"]),
-            ObservationMapping(_observation_space(file)),
-            part(file.tensors, _NORMALIZER) or None,
+            {name: file.tensors[name] for name in spec.shapes()},
+            ActionAdapter.from_dict(description["action_space"]),
+            ObservationMapping(space),
+            normalizer or None,
         )
         policy._loaded()
         return policy
@@ -255,10 +286,3 @@ def _file_of_run(directory: Path) -> Path:
                 read(newest, RUN_FORMAT)
                 return newest
     return file
-
-
-def _observation_space(file: TensorFile) -> ObservationSpace:
-    """Read the observation space of a file; files of the first version have only a shape."""
-    if file.format == POLICY_FORMAT.name and file.version == 1:
-        return BoxObservation(tuple(file.description["observation_shape"]))
-    return ObservationSpace.from_dict(file.description["observation_space"])

@@ -1,6 +1,16 @@
 """Record the episodes of environments, and restore environments by replaying them."""
 
-from ppocore.envs.replay.episodes import ActionLog, Episodes
+from ppocore.envs.replay.action_log import ActionLog, Joined, stored_dtype
+from ppocore.envs.replay.episodes import Episodes
 from ppocore.envs.replay.replaying import Replaying, ReplayRequest, ReplayResult, replay_one
 
-__all__ = ["ActionLog", "Episodes", "ReplayRequest", "ReplayResult", "Replaying", "replay_one"]
+__all__ = [
+    "ActionLog",
+    "Episodes",
+    "Joined",
+    "ReplayRequest",
+    "ReplayResult",
+    "Replaying",
+    "replay_one",
+    "stored_dtype",
+]

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from ppocore.errors import UsageError
 from ppocore.export.graph import Graph
 from ppocore.export.inputs import input_name, input_of
 from ppocore.export.verify import check
-from ppocore.files import write_atomically
+from ppocore.files import check_replaceable, check_target, unwritable, write_atomically
 from ppocore.files.version import __version__
 from ppocore.policy import Policy
 from ppocore.spaces import BoxAction
@@ -56,8 +55,8 @@ def export_onnx(
 
     Raises:
         UsageError: onnx or onnxruntime is not installed, the policy has a network of your own, a mask is requested for
-            continuous actions, the path is a directory or its directory does not exist, two inputs would have the same
-            name, or ``checks`` is below 1.
+            continuous actions, the path is not that of a new or a regular file, or is a file of a run or of ppocore's,
+            two inputs would have the same name, or ``checks`` is below 1.
         RunError: the model differs from the policy; it is not written.
     """
     try:
@@ -69,17 +68,18 @@ def export_onnx(
         raise UsageError("the layers of a network of your own are unknown: export it with its framework")
     if with_mask and not policy.adapter.mask_size:
         raise UsageError("continuous actions have no mask: export without --mask")
-    if not Path(path).parent.is_dir():
-        raise UsageError(f"{path} cannot be written: there is no directory {Path(path).parent}")
-    if Path(path).is_dir():
-        raise UsageError(f"{path} is a directory: name a file in it")
+    target = check_target(path)
+    check_replaceable(target, None)
     if checks < 1:
         raise UsageError(f"checks={checks} must be at least 1: every model is compared with its policy")
     content = _encode(policy, with_mask)
     onnx.checker.check_model(onnx.load_model_from_string(content))
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     check(policy, session, np.random.default_rng(seed), checks, with_mask)
-    write_atomically(Path(path), content)
+    try:
+        write_atomically(target, content)
+    except (OSError, ValueError) as error:
+        raise unwritable(path, error) from error
 
 
 def _encode(policy: Policy, with_mask: bool) -> bytes:

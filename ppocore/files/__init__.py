@@ -2,17 +2,38 @@
 
 from ppocore.files.atomic import write_atomically
 from ppocore.files.names import BEST_FILE, RUN_FORMAT, run_file, run_files
+from ppocore.files.regular import (
+    LARGE,
+    SMALL,
+    check_replaceable,
+    check_target,
+    own_copy,
+    own_lock,
+    read_regular,
+    unwritable,
+)
+from ppocore.files.schema import parse_json, tensor
 from ppocore.files.tensor_file import Format, TensorFile, encode, part, read
 
 __all__ = [
     "BEST_FILE",
+    "LARGE",
     "RUN_FORMAT",
+    "SMALL",
     "Format",
     "TensorFile",
+    "check_replaceable",
+    "check_target",
     "encode",
+    "own_copy",
+    "own_lock",
+    "parse_json",
     "part",
     "read",
+    "read_regular",
     "run_file",
     "run_files",
+    "tensor",
+    "unwritable",
     "write_atomically",
 ]

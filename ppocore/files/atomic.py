@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
+
+_numbers = itertools.count()
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path``, so that a reader or a crash sees either the old file or the new one.
 
-    The bytes are written to a temporary file in the same directory and flushed to the disk before it is renamed.
+    The bytes are written to a new temporary file in the same directory and flushed to the disk before it is renamed. A
+    link at ``path`` is replaced, not followed.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # A short name, because a long one with more appended might be too long.
+    temporary = path.with_name(f".{path.name[:48]}.{os.getpid()}-{next(_numbers)}.tmp")
+    temporary.unlink(missing_ok=True)  # of a killed process that had the same number
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:  # never through a link
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

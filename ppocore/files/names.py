@@ -6,6 +6,7 @@ best checkpoint so far.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from ppocore.files.tensor_file import Format
 
 RUN_FORMAT = Format("ppocore-run", "checkpoint", (1, 2))
 BEST_FILE = "best.safetensors"
-_NAME = re.compile(r"run-(\d{12,})\.safetensors")
+_NAME = re.compile(r"run-([0-9]{12,})\.safetensors")
 
 
 def run_file(directory: Path, steps: int) -> Path:
@@ -22,6 +23,13 @@ def run_file(directory: Path, steps: int) -> Path:
 
 
 def run_files(directory: Path) -> list[Path]:
-    """List the run files in a directory from the oldest to the newest; they may be damaged."""
-    found = [(int(match[1]), path) for path in directory.iterdir() if (match := _NAME.fullmatch(path.name))]
+    """List the run files in a directory from the oldest to the newest; they may be damaged.
+
+    A directory that is gone has none.
+    """
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return []
+    found = [(int(match[1]), directory / name) for name in names if (match := _NAME.fullmatch(name))]
     return [path for _, path in sorted(found)]

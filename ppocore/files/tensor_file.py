@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ppocore.errors import UsageError
+from ppocore.files.regular import kind_of
+from ppocore.files.schema import parse_json
 from ppocore.typing import Array
 
 _KEY = "ppocore"
@@ -66,7 +68,11 @@ def read(path: str | PathLike[str], *forms: Format) -> TensorFile:
 
     file, nouns = Path(path), " or ".join(form.noun for form in forms)
     if not file.is_file():
-        raise UsageError(f"there is no {nouns} at {file}: give the path of one, or of a run directory")
+        advice = f"give the path of a {forms[0].noun}, or of a run directory"
+        kind = _kind(file)
+        if kind is not None:
+            raise UsageError(f"{file} is {kind}, not a {nouns}: {advice}")
+        raise UsageError(f"there is no {nouns} at {file}: {advice}")
     try:
         with safe_open(file, framework="numpy") as opened:
             metadata = opened.metadata() or {}
@@ -90,7 +96,11 @@ def read(path: str | PathLike[str], *forms: Format) -> TensorFile:
             f"{file} is not a readable safetensors file ({_one_line(error)}): it was cut off, damaged or never one"
         ) from error
     checksum = description.pop("checksum", None)
-    if (checksum is not None or version not in form.unchecked) and checksum != _checksum(tensors, description):
+    try:
+        whole = checksum == _checksum(tensors, description)
+    except RecursionError:  # no description is nested as deeply
+        whole = False
+    if (checksum is not None or version not in form.unchecked) and not whole:
         raise UsageError(f"{file} is damaged: its contents are not those that were written; use another copy")
     return TensorFile(form.name, version, tensors, description)
 
@@ -110,10 +120,19 @@ def _checksum(tensors: Mapping[str, Array], description: Mapping[str, Any]) -> s
     return whole.hexdigest()
 
 
+def _kind(file: Path) -> str | None:
+    """Return what a path is, if that is neither a regular file nor a directory."""
+    try:
+        kind = kind_of(file.stat().st_mode)
+    except (OSError, ValueError):
+        return None
+    return None if kind == "a directory" else kind
+
+
 def _description(text: str | None) -> dict[str, Any] | None:
     try:
-        loaded = json.loads(text or "")
-    except (ValueError, RecursionError):
+        loaded = parse_json(text or "")
+    except ValueError:
         return None
     return loaded if isinstance(loaded, dict) else None
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ppocore.errors import warn
-from ppocore.files import write_atomically
+from ppocore.files import LARGE, parse_json, read_regular, write_atomically
+from ppocore.files.schema import TOP, integer, number, record
 from ppocore.training import Callback, Run
 
 
@@ -21,13 +23,14 @@ class MetricsFile(Callback):
 
     Args:
         path: path of the file; existing lines are kept.
+        ensure: makes the directory again if it was removed.
     """
 
     reads_infos = False
 
-    def __init__(self, path: Path) -> None:
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (open during the run; `on_end` closes it)
-        self._path = path
+    def __init__(self, path: Path, ensure: Callable[[], None] = lambda: None) -> None:
+        self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 (open during the run; `on_end` closes it)
+        self._path, self._ensure = path, ensure
         self._end = self._file.tell()  # of the last complete line
         self._pending: list[bytes] = []
         self._failing = False
@@ -68,10 +71,22 @@ class MetricsFile(Callback):
             if self._lost is not None:
                 raise self._lost
             return
+        self._restore_if_removed()
         while self._pending:
             self._write(self._pending[0])
             self._pending.pop(0)
         os.fsync(self._file.fileno())
+
+    def _restore_if_removed(self) -> None:
+        """Write the file again if it was removed; what it held can still be read."""
+        if self._path.exists():
+            return
+        self._file.seek(0)
+        content = self._file.read(self._end)
+        self._ensure()
+        write_atomically(self._path, content)
+        self._file.close()
+        self._file = open(self._path, "a+b", buffering=0)  # noqa: SIM115
 
     def on_end(self, run: Run, error: BaseException | None) -> None:
         """Close the file; if the run ended early, keep only the lines of complete iterations, each once."""
@@ -91,9 +106,14 @@ class MetricsFile(Callback):
 
 
 def read_lines(path: Path, iterations: int) -> tuple[list[dict[str, Any]], list[int]]:
-    """Read the metrics of the first ``iterations`` iterations, each once and in order, and list missing iterations."""
+    """Read the metrics of the first ``iterations`` iterations, each once and in order, and list missing iterations.
+
+    Of more than a thousand missing iterations only the first are listed.
+    """
     lines = _lines(_content(path), iterations)
-    return [row for _, row in lines.values()], [n for n in range(1, iterations + 1) if n not in lines]
+    absent = (number for number in itertools.count(1) if number not in lines)
+    missing = list(itertools.islice(absent, min(1000, iterations - len(lines))))
+    return [row for _, row in lines.values()], missing
 
 
 def keep_lines(path: Path, iterations: int, history: Sequence[dict[str, Any]] = ()) -> None:
@@ -110,12 +130,18 @@ def keep_lines(path: Path, iterations: int, history: Sequence[dict[str, Any]] = 
         write_atomically(path, kept)
 
 
+_ROW = record({"iteration": integer(1)}, {"seconds": number(0.0)}, others=True)
+
+
 def _line(metrics: dict[str, Any]) -> bytes:
     return (json.dumps(metrics, allow_nan=False) + "\n").encode()
 
 
 def _content(path: Path) -> bytes:
-    return path.read_bytes() if path.is_file() else b""
+    try:
+        return read_regular(path, LARGE)
+    except FileNotFoundError:
+        return b""
 
 
 def _lines(content: bytes, iterations: int) -> dict[int, tuple[bytes, dict[str, Any]]]:
@@ -123,10 +149,10 @@ def _lines(content: bytes, iterations: int) -> dict[int, tuple[bytes, dict[str, 
     lines: dict[int, tuple[bytes, dict[str, Any]]] = {}
     for line in content.splitlines(keepends=True):
         try:
-            row = json.loads(line)
-            number = row["iteration"]
-        except (ValueError, KeyError, TypeError):
-            continue  # cut off when a process was killed; the iteration is repeated
-        if line.endswith(b"\n") and isinstance(number, int) and 1 <= number <= iterations:
-            lines[number] = (line, row)
+            row = parse_json(line)
+            _ROW(row, TOP)
+        except ValueError:
+            continue  # cut off when a process was killed, and the iteration is repeated, or damaged
+        if line.endswith(b"\n") and row["iteration"] <= iterations:
+            lines[row["iteration"]] = (line, row)
     return dict(sorted(lines.items()))

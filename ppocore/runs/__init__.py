@@ -5,14 +5,13 @@ from ppocore.runs.compare import Comparison, compare
 from ppocore.runs.configuration import RunConfiguration, Saving, runtime_as_json
 from ppocore.runs.directory import (
     RunDirectory,
-    environment_of,
     os_errors_as_usage_errors,
     read_configuration,
-    without_import,
 )
 from ppocore.runs.failed_updates import encode_bundle, read_bundle, replay, replay_lines
-from ppocore.runs.resuming import check_same_run, record_changes, restore_run
+from ppocore.runs.resuming import check_same_environments, check_same_settings, record_changes, restore_run
 from ppocore.runs.saver import Evaluation, Saver
+from ppocore.runs.trust import environment_of, without_class_paths, without_import
 
 __all__ = [
     "Comparison",
@@ -21,7 +20,8 @@ __all__ = [
     "RunDirectory",
     "Saver",
     "Saving",
-    "check_same_run",
+    "check_same_environments",
+    "check_same_settings",
     "compare",
     "encode_bundle",
     "encode_checkpoint",
@@ -35,5 +35,6 @@ __all__ = [
     "replay_lines",
     "restore_run",
     "runtime_as_json",
+    "without_class_paths",
     "without_import",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,5 +117,6 @@ class Checkpoints:
             return None
         self._saved, self._failing = snapshot.steps, False
         for older in run_files(self._directory)[: -self._saving.keep]:
-            older.unlink(missing_ok=True)
+            with suppress(OSError):  # it is kept then
+                older.unlink()
         return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ppocore.errors import UsageError
+from ppocore.files import LARGE, parse_json, read_regular
+from ppocore.files.schema import TOP, integer, record, text
 from ppocore.runs.configuration import RunConfiguration
 from ppocore.runs.directory import METRICS_FILE, read_configuration
 
@@ -34,7 +35,7 @@ class RecordedRun:
         configuration = read_configuration(path)
         file = Path(path) / METRICS_FILE
         try:
-            lines = file.read_bytes().splitlines()
+            lines = read_regular(file, LARGE).splitlines()
         except OSError as error:
             raise UsageError(f"{path} is not a run directory: {file} cannot be read") from error
         rows = [_read_line(line, f"{file}, line {number}") for number, line in enumerate(lines, 1)]
@@ -63,15 +64,24 @@ class RecordedRun:
 def _read_line(line: bytes, where: str) -> dict[str, Any]:
     """Parse one line of ``metrics.jsonl``."""
     try:
-        loaded = json.loads(line)
+        row: dict[str, Any] = parse_json(line)
     except ValueError as error:  # or a UnicodeDecodeError, which is a ValueError
         raise UsageError(f"{where} is not valid JSON: was it cut off or edited?") from error
-    row: dict[str, Any] = loaded if isinstance(loaded, dict) else {}
-    kinds = {"iteration": int, **dict.fromkeys(_COUNTERS, int), "fingerprint": str, "tensors": dict}
-    for name, kind in kinds.items():
-        if not isinstance(row.get(name), kind):
-            raise UsageError(f"{where} is not an iteration's metrics: {name!r} is missing or of the wrong type")
+    try:
+        _ROW(row, TOP)
+    except ValueError as error:
+        raise UsageError(f"{where} is not an iteration's metrics: {error}") from error
     return row
+
+
+def _digests(value: Any, name: str) -> Any:
+    record(dict.fromkeys(value, text) if isinstance(value, dict) else {})(value, name)
+
+
+_ROW = record(
+    {"iteration": integer(1), **dict.fromkeys(_COUNTERS, integer()), "fingerprint": text, "tensors": _digests},
+    others=True,
+)
 
 
 @dataclass(frozen=True)

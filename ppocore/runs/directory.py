@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 
 from ppocore.errors import UsageError, warn
-from ppocore.files import run_files, write_atomically
+from ppocore.files import SMALL, own_copy, parse_json, read_regular, run_files, write_atomically
+from ppocore.files.descriptions import CONFIGURATION
+from ppocore.files.schema import TOP
 from ppocore.files.version import __version__
 from ppocore.policy import POLICY_FILE, Policy
 from ppocore.runs.checkpoint_file import read_checkpoint
@@ -25,14 +29,22 @@ FAULT_FILE = "fault.txt"
 class RunDirectory:
     """Hold the files of one run, locked against other processes; a context manager, or call `close`.
 
+    Attributes:
+        path: the directory as it was given, for messages.
+        location: its absolute path, because an environment may change the working directory.
+        metrics_path: the absolute path of ``metrics.jsonl``.
+
     Raises:
         UsageError: another process is writing to the directory.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.metrics_path = path / METRICS_FILE
-        self._lock = RunLock(path)
+        self.location = path.absolute()
+        self.metrics_path = self.location / METRICS_FILE
+        self._lock = RunLock(self.location)
+        self._identity = _identity(self.location)
+        self._configuration: bytes | None = None  # the contents of config.json
 
     def __enter__(self) -> RunDirectory:
         return self
@@ -43,6 +55,25 @@ class RunDirectory:
     def close(self) -> None:
         """Release the lock."""
         self._lock.release()
+
+    def ensure(self) -> None:
+        """Make the directory again, with its configuration, if it was removed while the run was writing to it.
+
+        Raises:
+            OSError: it cannot be made, or another directory is in its place.
+        """
+        found = _identity(self.location)
+        configuration = self.location / CONFIGURATION_FILE
+        if self._configuration is None or (found == self._identity and configuration.exists()):
+            return
+        if found not in (None, self._identity) and any(self.location.iterdir()):
+            raise OSError(errno.EEXIST, f"another directory is now at {self.path}")
+        if found != self._identity:
+            warn(f"run directory {self.path} was removed during the run: it is made again, without older checkpoints")
+            self.location.mkdir(parents=True, exist_ok=True)
+            self._lock.release()
+            self._lock, self._identity = RunLock(self.location), _identity(self.location)
+        write_atomically(configuration, self._configuration)
 
     @classmethod
     def create(cls, path: str | PathLike[str]) -> RunDirectory:
@@ -57,8 +88,10 @@ class RunDirectory:
                 raise _not_empty_error(directory)
             directory.mkdir(parents=True, exist_ok=True)
             opened = cls(directory)
-        except OSError as error:
-            reason = error.strerror or error
+        except (OSError, ValueError) as error:
+            if isinstance(error, UsageError):
+                raise
+            reason = getattr(error, "strerror", None) or error
             raise UsageError(
                 f"run directory {directory} cannot be written to ({reason}): choose another --run-dir"
             ) from error
@@ -75,16 +108,23 @@ class RunDirectory:
             UsageError: not a run directory, or another process is writing to it.
         """
         directory = Path(path)
-        if not (directory / CONFIGURATION_FILE).is_file():
-            raise UsageError(f"{directory} is not a run directory: it has no {CONFIGURATION_FILE}")
+        read_configuration(directory)  # before anything is written
         try:
             opened = cls(directory)
         except OSError as error:
-            raise UsageError(
-                f"run directory {directory} cannot be written to ({error.strerror or error}): make it writable"
-            ) from error
-        for unfinished in directory.glob(".*.tmp"):
-            unfinished.unlink(missing_ok=True)
+            raise _unwritable(directory, error) from error
+        try:
+            own_copy(opened.metrics_path)
+            for unfinished in opened.location.glob(".*.tmp"):
+                with suppress(OSError):  # a directory, which is not ours
+                    unfinished.unlink()
+            opened._configuration = read_regular(opened.location / CONFIGURATION_FILE, SMALL)
+        except OSError as error:
+            opened.close()
+            raise _unwritable(directory, error) from error
+        except BaseException:
+            opened.close()
+            raise
         return opened
 
     @classmethod
@@ -99,16 +139,18 @@ class RunDirectory:
     def write_configuration(self, configuration: RunConfiguration) -> None:
         """Write ``config.json``."""
         whole = {"ppocore": __version__, **configuration.to_dict()}
+        self._configuration = (json.dumps(whole, indent=2) + "\n").encode()
         with os_errors_as_usage_errors(self.path):
-            write_atomically(self.path / CONFIGURATION_FILE, (json.dumps(whole, indent=2) + "\n").encode())
+            write_atomically(self.location / CONFIGURATION_FILE, self._configuration)
 
     def write_policy(self, policy: Policy) -> None:
         """Write ``policy.safetensors``."""
-        policy.save(self.path / POLICY_FILE)
+        self.ensure()
+        write_atomically(self.location / POLICY_FILE, policy.encode())
 
     def remove_policy(self) -> None:
         """Remove ``policy.safetensors`` of a run that is resumed, whose checkpoints will have newer weights."""
-        (self.path / POLICY_FILE).unlink(missing_ok=True)
+        (self.location / POLICY_FILE).unlink(missing_ok=True)
 
     def newest(self) -> Snapshot | None:
         """Read the newest checkpoint that is not damaged; return None if the run was never saved.
@@ -118,27 +160,27 @@ class RunDirectory:
         Raises:
             UsageError: every checkpoint is damaged, or there is a policy but no checkpoint.
         """
-        files = run_files(self.path)
-        damaged: list[Path] = []
+        files = run_files(self.location)
+        damaged: dict[Path, UsageError] = {}
         for file in reversed(files):
             try:
                 snapshot = read_checkpoint(file)
             except UsageError as error:
-                warn(f"{error}; an older checkpoint is read instead")
-                damaged.append(file)
+                damaged[file] = error
                 continue
-            for bad in damaged:
+            for bad, reason in damaged.items():
+                warn(f"{reason}; an older checkpoint is read instead")
                 bad.rename(bad.with_name(f"damaged-{bad.name}"))
             return snapshot
-        if not files and (self.path / POLICY_FILE).exists():
+        if not files and (self.location / POLICY_FILE).exists():
             raise UsageError(
                 f"{self.path} holds a policy but no checkpoint to resume from: train in another directory, or move "
                 f"{POLICY_FILE} away to restart this run"
             )
         if files:
             raise UsageError(
-                f"none of the {len(files)} checkpoints in {self.path} can be read: restore one from a backup, or move "
-                "them away to restart the run"
+                f"none of the {len(files)} checkpoints in {self.path} can be read ({damaged[files[-1]]}): restore one "
+                "from a backup, or move them away to restart the run"
             )
         return None
 
@@ -152,6 +194,19 @@ def os_errors_as_usage_errors(path: Path) -> Iterator[None]:
         raise UsageError(
             f"run directory {path} cannot be read or written ({error.strerror or error}): free space or choose another"
         ) from error
+
+
+def _unwritable(directory: Path, error: OSError) -> UsageError:
+    return UsageError(f"run directory {directory} cannot be written to ({error.strerror or error}): make it writable")
+
+
+def _identity(directory: Path) -> tuple[int, int] | None:
+    """Return what tells a directory from another one at the same path; None if there is none."""
+    try:
+        found = os.stat(directory)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _not_empty_error(directory: Path) -> UsageError:
@@ -180,39 +235,16 @@ def read_configuration(path: str | PathLike[str]) -> RunConfiguration:
     """
     file = Path(path) / CONFIGURATION_FILE
     try:
-        content = json.loads(file.read_text())
+        content = parse_json(read_regular(file, SMALL))
     except OSError as error:
-        raise UsageError(f"{path} is not a run directory: {file} cannot be read") from error
+        has = f"it has no {CONFIGURATION_FILE}" if isinstance(error, FileNotFoundError) else f"{file} cannot be read"
+        raise UsageError(f"{path} is not a run directory: {has}") from error
+    except UsageError:
+        raise
     except ValueError as error:
         raise UsageError(f"{file} is not valid JSON: {error}") from error
-    if not isinstance(content, dict) or not {"env", "config", "seed"} <= set(content):
-        raise UsageError(f"{file} is not a run's configuration: env, config or seed is missing")
     try:
+        CONFIGURATION(content, TOP)
         return RunConfiguration.from_dict(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UsageError(f"{file} is not a run's configuration: {error}") from error
-
-
-def environment_of(path: str | PathLike[str]) -> str:
-    """Return the environment id of a run, given its directory or one of its checkpoints.
-
-    Raises:
-        UsageError: not a run, or the id names a module to import.
-    """
-    return without_import(
-        read_configuration(path).env if Path(path).is_dir() else str(read_checkpoint(path).description["env"]), path
-    )
-
-
-def without_import(env: str, path: str | PathLike[str]) -> str:
-    """Return an environment id that a file holds.
-
-    Raises:
-        UsageError: it names a module to import.
-    """
-    if ":" in env:  # Gymnasium imports the module before the colon, which a file must not cause
-        raise UsageError(
-            f"{path} names the environment {env}, for which a module would be imported: if you trust it, pass "
-            f"--env {env}"
-        )
-    return env

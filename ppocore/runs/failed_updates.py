@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from itertools import product
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -11,8 +12,10 @@ import numpy as np
 
 from ppocore.backend import Backend, Minibatch, Objective, OptimizerStep
 from ppocore.errors import NonFiniteError, UsageError
-from ppocore.files import Format, encode, part, read
-from ppocore.networks import NetworkSpec
+from ppocore.files import Format, encode, part, read, tensor
+from ppocore.files.descriptions import BUNDLE
+from ppocore.files.schema import TOP
+from ppocore.networks import NetworkSpec, read_spec
 from ppocore.registry import backend_factory
 from ppocore.training import FailedUpdate
 from ppocore.typing import Array
@@ -46,14 +49,19 @@ def read_bundle(path: str | PathLike[str]) -> FailedUpdate:
     file = read(path, BUNDLE_FORMAT)
     known = file.description
     try:
-        spec, state = NetworkSpec.from_dict(known["network"]), part(file.tensors, "state.")
-        for name, shape in spec.shapes().items():  # before arrays of these sizes are allocated
-            if state[name].shape != shape:
-                raise ValueError(f"tensor {name} has shape {state[name].shape}, expected {shape}")
+        BUNDLE(known, TOP)
+        state = part(file.tensors, "state.")
+        spec = read_spec(known, state, finite=False)
+        for name in ("adam.step", *(["adam.held"] if "adam.held" in state else [])):
+            tensor(state, name, (), "int64", least=0)
+        for slot, name in product("mv", spec.shapes()):
+            tensor(state, f"adam.{slot}.{name}", spec.shapes()[name], "float32", finite=False, nan=True)
+        batch = part(file.tensors, "batch.")
+        _check_batch(batch, spec)
         return FailedUpdate(
             spec,
             state,
-            Minibatch(**part(file.tensors, "batch.")),
+            Minibatch(**batch),
             Objective(**known["objective"]),
             OptimizerStep(**{_RENAMED.get(name, name): value for name, value in known["step"].items()}),
             float(known["adam_epsilon"]),
@@ -61,8 +69,35 @@ def read_bundle(path: str | PathLike[str]) -> FailedUpdate:
             str(known["backend"]),
             str(known["precision"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UsageError(f"{path} does not describe an optimizer step: {error}") from error
+
+
+def _check_batch(batch: Mapping[str, Array], spec: NetworkSpec) -> None:
+    """Check the shapes and dtypes of a minibatch; its numbers need not be finite, as that is why it was stored.
+
+    Raises:
+        ValueError: they are not those of a minibatch for the network.
+    """
+    distribution = spec.distribution()
+    size = np.shape(batch.get("advantages", ()))[:1]
+    shapes = {
+        "observations": (*size, spec.observation_size),
+        "actions": (*size, *distribution.action_shape),
+        **dict.fromkeys(("log_probs", "advantages", "returns", "values"), size),
+    }
+    optional = {"masks": (*size, distribution.mask_size), "old_parameters": (*size, distribution.parameter_size)}
+    numbers = ("float32", "float64")
+    integers = np.dtype(distribution.action_dtype).kind == "i"
+    dtypes = {"masks": ("bool",), "actions": ("int64",) if integers else numbers}
+    for name, shape in {**shapes, **optional}.items():
+        if name in optional and name not in batch:
+            continue
+        if name not in batch:
+            raise ValueError(f"tensor batch.{name} is missing")
+        found = batch[name]
+        if found.shape != shape or found.size == 0 or found.dtype.name not in dtypes.get(name, numbers):
+            raise ValueError(f"tensor batch.{name} is {found.dtype.name} {found.shape}, expected shape {shape}")
 
 
 class Quantity(NamedTuple):

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ppocore.errors import UsageError
+from ppocore.files import own_lock, parse_json, read_regular
+from ppocore.files.schema import TOP, integer, record, text
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -23,11 +25,13 @@ class RunLock:
 
     Raises:
         UsageError: another process holds the lock; the message names it.
+        OSError: the lock cannot be written, or is not a regular file.
     """
 
     def __init__(self, directory: Path) -> None:
         from filelock import FileLock, Timeout
 
+        own_lock(directory / LOCK_FILE)
         self._lock: FileLock = FileLock(directory / LOCK_FILE)
         holder = directory / HOLDER_FILE
         try:
@@ -38,7 +42,14 @@ class RunLock:
                 "choose another directory"
             ) from None
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        holder.write_text(json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": since}) + "\n")
+        known = {"process": os.getpid(), "host": socket.gethostname(), "since": since}
+        try:
+            holder.unlink(missing_ok=True)
+            with open(holder, "x") as file:  # never through a link
+                file.write(json.dumps(known) + "\n")
+        except BaseException:
+            self._lock.release()
+            raise
         self._holder = holder
 
     def release(self) -> None:
@@ -50,7 +61,8 @@ class RunLock:
 
 def _described(holder: Path) -> str:
     try:
-        known = json.loads(holder.read_text())
-        return f"process {int(known['process'])} on {known['host']!s} (since {known['since']!s})"
-    except (OSError, ValueError, KeyError, TypeError):
+        known = parse_json(read_regular(holder, 4096))
+        record({"process": integer(), "host": text, "since": text})(known, TOP)
+        return f"process {known['process']} on {known['host']} (since {known['since']})"
+    except (OSError, ValueError):
         return "another process"

@@ -32,11 +32,11 @@ def record_changes(
     )
 
 
-def check_same_run(snapshot: Snapshot, config: PPOConfig, seed: int, trainer: Trainer, path: Path) -> None:
-    """Check that a checkpoint belongs to the run being resumed.
+def check_same_settings(snapshot: Snapshot, config: PPOConfig, seed: int, path: Path) -> None:
+    """Check that a checkpoint has the settings and the seed of the run being resumed.
 
     Raises:
-        UsageError: its settings, seed or environments differ from the run's, or it is beyond ``total_steps``.
+        UsageError: they differ, or it is beyond ``total_steps``.
     """
     before = snapshot.config()
     saved = before.replace(total_steps=config.total_steps)
@@ -45,11 +45,6 @@ def check_same_run(snapshot: Snapshot, config: PPOConfig, seed: int, trainer: Tr
         changed = [name for name in settings if settings[name] != others[name]] or ["seed"]
         raise UsageError(
             f"{changed[0]} in {path}'s config.json differs from its checkpoint: restore it, or train a new run"
-        )
-    if snapshot.description["env"] != trainer.collector.name:
-        raise UsageError(
-            f"the run in {path} is of {snapshot.description['env']}, but the environments given are "
-            f"{trainer.collector.name}: give those of the run"
         )
     if snapshot.steps > config.total_steps:
         raise UsageError(
@@ -60,6 +55,19 @@ def check_same_run(snapshot: Snapshot, config: PPOConfig, seed: int, trainer: Tr
         warn(
             f"{config.anneals[0]} depends on total_steps: a run resumed to {config.total_steps} instead of "
             f"{before.total_steps} steps differs from one trained with {config.total_steps} from the start"
+        )
+
+
+def check_same_environments(snapshot: Snapshot, trainer: Trainer, path: Path) -> None:
+    """Check that a checkpoint is of the environments of the run being resumed.
+
+    Raises:
+        UsageError: it is of others.
+    """
+    if snapshot.description["env"] != trainer.collector.name:
+        raise UsageError(
+            f"the run in {path} is of {snapshot.description['env']}, but the environments given are "
+            f"{trainer.collector.name}: give those of the run"
         )
 
 
@@ -75,7 +83,7 @@ def restore_run(trainer: Trainer, snapshot: Snapshot, directory: RunDirectory, r
     history, missing = read_lines(directory.metrics_path, snapshot.iterations)
     try:
         lost = trainer.restore(snapshot, history)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"the checkpoint in {path} does not fit the run: {error}") from error
     if lost:
         index = min(lost)
@@ -91,5 +99,6 @@ def restore_run(trainer: Trainer, snapshot: Snapshot, directory: RunDirectory, r
             )
         warn(f"{which}: new episodes start instead, and the result differs from that of an uninterrupted run")
     if missing:
-        warn(f"metrics.jsonl lacks {len(missing)} iterations, the first of them {missing[0]}: the run is unaffected")
+        absent = snapshot.iterations - len(history)
+        warn(f"metrics.jsonl lacks {absent} iterations, the first of them {missing[0]}: the run is unaffected")
     keep_lines(directory.metrics_path, snapshot.iterations)

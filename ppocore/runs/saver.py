@@ -69,12 +69,25 @@ class Saver(Callback):
         def score(snapshot: Snapshot) -> float | None:
             return snapshot.mean_return if evaluation is None else evaluation.mean_return(snapshot)
 
-        self._checkpoints = Checkpoints(directory.path, saving, sync=sync, score=score)
+        def prepare() -> None:
+            directory.ensure()
+            sync()
+
+        self._checkpoints = Checkpoints(directory.location, saving, sync=prepare, score=score)
+        self._warned = False
         if resumed is not None:
             self._checkpoints.resume_from(resumed)
 
     def on_iteration(self, run: Run) -> None:
-        """Save the run if a checkpoint is due."""
+        """Save the run if a checkpoint is due, and warn once of an episode that is too long to be resumed exactly."""
+        if not self._warned and (long := run.snapshot.not_replayable):
+            self._warned = True
+            length = int(run.snapshot.environments["lengths"][long[0]])
+            warn(
+                f"the episode of environment {long[0]} is {length} steps long and its actions are not kept any more: "
+                "until it ends the run cannot be resumed exactly, only with --restart-episodes; give the environment "
+                "a time limit to avoid this"
+            )
         self._checkpoints.offer(run.snapshot)
 
     def on_end(self, run: Run, error: BaseException | None) -> None:
@@ -99,7 +112,7 @@ class Saver(Callback):
         parts = [f"the run after {snapshot.steps} steps is saved in {path}" if saved else "the run could not be saved"]
         try:
             self._directory.write_policy(run.policy)
-            write_atomically(path / FAULT_FILE, "".join(traceback.format_exception(error)).encode())
+            write_atomically(self._directory.location / FAULT_FILE, "".join(traceback.format_exception(error)).encode())
             parts.append(f"the traceback in its {FAULT_FILE}")
         except OSError as problem:
             parts.append(f"writing there failed ({problem.strerror or problem})")
@@ -118,7 +131,7 @@ class Saver(Callback):
             return None
         name = f"non-finite-{failed.update}.safetensors"
         try:
-            write_atomically(self._directory.path / name, encode_bundle(failed))
+            write_atomically(self._directory.location / name, encode_bundle(failed))
         except OSError as problem:
             warn(f"{name} could not be written ({problem.strerror or problem})")
             return None

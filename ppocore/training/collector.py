@@ -69,10 +69,12 @@ class Collector(Protocol):
         The next call may overwrite its arrays.
         """
 
-    def state(self) -> dict[str, Array]:
-        """Return copies of the state that the next rollout starts from, by name.
+    def state(self) -> dict[str, Any]:
+        """Return copies of the state that the next rollout starts from, arrays by name.
 
-        It includes the next ``observations`` (N, ...), but nothing of the `CollectorSetup` or of `statistics`.
+        It includes the next ``observations`` (N, ...), but nothing of the `CollectorSetup` or of `statistics`. It is
+        called after every iteration and few states are written, so what is costly may be an object whose
+        ``__array__`` gives the array, as long as that does not change.
         """
 
     def load_state(self, state: Mapping[str, Array]) -> dict[int, str]:

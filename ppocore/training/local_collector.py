@@ -107,7 +107,7 @@ class LocalCollector:
             self._observations = step.observations
         return self._evaluated(actor, finals)
 
-    def state(self) -> dict[str, Array]:
+    def state(self) -> dict[str, Any]:
         """See `ppocore.training.Collector.state`."""
         return {"observations": np.array(self._observations), **self.environments.state()}
 
@@ -117,6 +117,9 @@ class LocalCollector:
         if observations.shape != np.shape(self._observations):
             expected = np.shape(self._observations)
             raise ValueError(f"it has observations of shape {observations.shape}, expected {expected}")
+        dtype = np.asarray(self._observations).dtype
+        if observations.dtype != dtype:
+            raise ValueError(f"it has observations of dtype {observations.dtype}, expected {dtype}")
         self._observations, lost = self.environments.restore(state, observations)
         return lost
 

@@ -1,4 +1,4 @@
-"""Handle SIGTERM like Ctrl-C, so that a run that is terminated is saved."""
+"""Handle SIGTERM and SIGHUP like Ctrl-C, so that a run is saved that is terminated or whose terminal is closed."""
 
 from __future__ import annotations
 
@@ -10,20 +10,26 @@ from typing import Any
 
 
 class Terminated(KeyboardInterrupt):
-    """Report that SIGTERM was received."""
+    """Report that SIGTERM or SIGHUP was received."""
 
 
 @contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """Raise `Terminated` on SIGTERM, in the main thread and unless the program has its own handler."""
-    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    if ours:
-        signal.signal(signal.SIGTERM, _terminate)
+def signals_interrupt() -> Iterator[None]:
+    """Raise `Terminated` on SIGTERM and SIGHUP, in the main thread.
+
+    A signal that the program handles itself, or ignores, as under ``nohup``, is left alone.
+    """
+    ours: list[int] = []
+    if threading.current_thread() is threading.main_thread():
+        numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, _terminate)
     try:
         yield
     finally:
-        if ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _terminate(number: int, frame: Any) -> None:

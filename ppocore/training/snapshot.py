@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ppocore.config import PPOConfig
 from ppocore.policy import Policy
 from ppocore.typing import Array
@@ -26,7 +28,8 @@ class Snapshot:
             ``reward_scaler.*``             state of the `RewardScaler`, if there is one
             ``statistics.*``                returns and lengths of current episodes and of the last 100
             ==============================  ==================================================================
-        environments: the next observations, and the seeds and actions to replay the current episodes.
+        environments: the next observations, and the seeds and actions to replay the current episodes; arrays, or
+            objects that can be converted to one.
         description: counters, settings, spaces and RNG states as a JSON object.
         policy: the policy with these weights; None if the snapshot was read from a file.
         mean_return: mean return of the last 100 training episodes; None before the first has ended, or if the
@@ -34,7 +37,7 @@ class Snapshot:
     """
 
     tensors: dict[str, Array]
-    environments: dict[str, Array]
+    environments: dict[str, Any]
     description: dict[str, Any]
     policy: Policy | None = None
     mean_return: float | None = None
@@ -54,6 +57,12 @@ class Snapshot:
     def steps(self) -> int:
         """The number of environment steps."""
         return int(self.counters["steps"])
+
+    @property
+    def not_replayable(self) -> list[int]:
+        """The environments whose current episode is too long for its actions to be kept."""
+        found: list[int] = np.asarray(self.environments.get("dropped", ())).tolist()
+        return found
 
     def part(self, prefix: str) -> dict[str, Array]:
         """Return the tensors with a prefix, which is removed from their names."""

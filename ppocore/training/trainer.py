@@ -27,7 +27,7 @@ from ppocore.training.fingerprint import Digests, digests, fingerprint
 from ppocore.training.learner import Learned, Learner
 from ppocore.training.result import TrainResult
 from ppocore.training.rng import rng_state, set_rng_state
-from ppocore.training.signals import sigterm_interrupts
+from ppocore.training.signals import signals_interrupt
 from ppocore.training.snapshot import NORMALIZER, SCALER, STATISTICS, Snapshot
 
 
@@ -143,7 +143,7 @@ class Trainer:
         self.collector.keep_final_infos = any(getattr(callback, "reads_infos", True) for callback in callbacks)
         began = time.perf_counter() - counters.wall_seconds
         error: BaseException | None = None
-        with sigterm_interrupts():
+        with signals_interrupt():
             try:
                 for callback in callbacks:
                     callback.on_start(run)

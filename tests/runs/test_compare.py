@@ -196,9 +196,12 @@ class TestBadInput:
             (b'{"iteration": 3, "fing', "is not valid JSON"),
             (b"\xff\xfe\x00", "is not valid JSON"),
             (b"", "is not valid JSON"),
-            (b"[1, 2]", "'iteration' is missing or of the wrong type"),
-            (b'{"iteration": 3, "steps": 4, "updates": 5, "fingerprint": 6}', "'fingerprint' is missing or of the"),
-            (b'{"iteration": 3, "steps": 4, "updates": 5, "fingerprint": "6"}', "'tensors' is missing"),
+            (b"[1, 2]", "it is a list, expected an object"),
+            (b'{"iteration": 3, "steps": 4, "updates": 5, "fingerprint": 6}', "it has no tensors"),
+            (
+                b'{"iteration": 3, "steps": 4, "updates": 5, "fingerprint": 6, "tensors": {}}',
+                "fingerprint is 6, expected a string",
+            ),
         ],
     )
     def test_an_unreadable_line(self, third, said, root, copy, capsys):
