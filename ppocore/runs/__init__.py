@@ -5,11 +5,12 @@ from ppocore.runs.compare import Comparison, compare
 from ppocore.runs.configuration import RunConfiguration, Saving, runtime_as_json
 from ppocore.runs.directory import (
     RunDirectory,
-    environment_of,
+    UnusedDirectory,
     os_errors_as_usage_errors,
     read_configuration,
     without_import,
 )
+from ppocore.runs.environment import RunEnvironment, environment_of, trusted_wrappers
 from ppocore.runs.failed_updates import encode_bundle, read_bundle, replay, replay_lines
 from ppocore.runs.resuming import check_same_run, record_changes, restore_run
 from ppocore.runs.saver import Evaluation, Saver
@@ -19,8 +20,10 @@ __all__ = [
     "Evaluation",
     "RunConfiguration",
     "RunDirectory",
+    "RunEnvironment",
     "Saver",
     "Saving",
+    "UnusedDirectory",
     "check_same_run",
     "compare",
     "encode_bundle",
@@ -35,5 +38,6 @@ __all__ = [
     "replay_lines",
     "restore_run",
     "runtime_as_json",
+    "trusted_wrappers",
     "without_import",
 ]

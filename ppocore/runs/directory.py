@@ -22,6 +22,35 @@ METRICS_FILE = "metrics.jsonl"
 FAULT_FILE = "fault.txt"
 
 
+class UnusedDirectory:
+    """Name a directory that is made when the run starts: ``root/stem``, with a number appended if that exists."""
+
+    def __init__(self, root: str | PathLike[str], stem: str) -> None:
+        safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in stem)
+        self._first = Path(root) / safe[:200]  # file systems take names of up to 255 bytes
+
+    def make(self) -> Path:
+        """Make the directory; of several runs that start at once, each makes its own.
+
+        Raises:
+            UsageError: it cannot be made.
+        """
+        candidate, number = self._first, 2
+        try:
+            candidate.parent.mkdir(parents=True, exist_ok=True)
+            while True:
+                try:
+                    candidate.mkdir()
+                    return candidate
+                except FileExistsError:
+                    candidate, number = Path(f"{self._first}-{number}"), number + 1
+        except OSError as error:
+            reason = error.strerror or error
+            raise UsageError(
+                f"run directory {candidate} cannot be made ({reason}): choose another --run-dir"
+            ) from error
+
+
 class RunDirectory:
     """Hold the files of one run, locked against other processes; a context manager, or call `close`.
 
@@ -45,12 +74,14 @@ class RunDirectory:
         self._lock.release()
 
     @classmethod
-    def create(cls, path: str | PathLike[str]) -> RunDirectory:
+    def create(cls, path: str | PathLike[str] | UnusedDirectory) -> RunDirectory:
         """Create the directory.
 
         Raises:
             UsageError: it is not empty, is a file, or cannot be written to.
         """
+        if isinstance(path, UnusedDirectory):
+            path = path.make()
         directory = Path(path)
         try:
             if not _is_empty(directory):
@@ -86,15 +117,6 @@ class RunDirectory:
         for unfinished in directory.glob(".*.tmp"):
             unfinished.unlink(missing_ok=True)
         return opened
-
-    @classmethod
-    def unused(cls, root: str | PathLike[str], stem: str) -> Path:
-        """Return ``root/stem``, with a number appended if that exists."""
-        safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in stem)
-        candidate, number = Path(root) / safe, 2
-        while candidate.exists():
-            candidate, number = Path(root) / f"{safe}-{number}", number + 1
-        return candidate
 
     def write_configuration(self, configuration: RunConfiguration) -> None:
         """Write ``config.json``."""
@@ -191,17 +213,6 @@ def read_configuration(path: str | PathLike[str]) -> RunConfiguration:
         return RunConfiguration.from_dict(content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{file} is not a run's configuration: {error}") from error
-
-
-def environment_of(path: str | PathLike[str]) -> str:
-    """Return the environment id of a run, given its directory or one of its checkpoints.
-
-    Raises:
-        UsageError: not a run, or the id names a module to import.
-    """
-    return without_import(
-        read_configuration(path).env if Path(path).is_dir() else str(read_checkpoint(path).description["env"]), path
-    )
 
 
 def without_import(env: str, path: str | PathLike[str]) -> str:
