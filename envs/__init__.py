@@ -11,6 +11,7 @@ from ppocore.envs.make import make_environments
 from ppocore.envs.replay import Episodes
 from ppocore.envs.spaces import action_space, observation_mapping, observation_space
 from ppocore.envs.workers import WorkerVectorEnv
+from ppocore.envs.wrappers import made_with, read_arguments, read_wrappers
 
 __all__ = [
     "Episodes",
@@ -19,7 +20,10 @@ __all__ = [
     "WorkerVectorEnv",
     "action_space",
     "episode_seed",
+    "made_with",
     "make_environments",
     "observation_mapping",
     "observation_space",
+    "read_arguments",
+    "read_wrappers",
 ]

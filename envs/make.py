@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -21,6 +21,7 @@ from ppocore.envs.observations import WithStorableSpace, with_storable_space
 from ppocore.envs.spaces import action_space, observation_mapping
 from ppocore.envs.sync import LeanSyncVectorEnv
 from ppocore.envs.workers import WorkerVectorEnv
+from ppocore.envs.wrappers import Wrapped, read_wrappers
 from ppocore.errors import UsageError
 
 __all__ = ["Step", "VectorEnvironments", "episode_seed", "make_environments"]
@@ -41,6 +42,7 @@ def make_environments(
     vectorization: str = "sync",
     env_kwargs: Mapping[str, Any] | None = None,
     timeout: float | None = None,
+    wrappers: Iterable[Any] = (),
 ) -> VectorEnvironments:
     """Make N environments under one contract; close them, or use them as a context manager.
 
@@ -55,6 +57,7 @@ def make_environments(
             ``VectorEnv``.
         env_kwargs: arguments of the environment's constructor.
         timeout: seconds that a step or a reset of all environments may take; None for no limit.
+        wrappers: wrappers of each environment, the innermost first, as `ppocore.envs.read_wrappers` takes them.
 
     Raises:
         UsageError: an argument that cannot be used, an unknown id, a package that is not installed, an environment
@@ -66,7 +69,9 @@ def make_environments(
         raise UsageError(f"the seed is {seed!r}, expected an integer that is not negative")
     if vectorization not in VECTORIZATIONS:
         raise UsageError(f"vectorization is {vectorization!r}, expected one of {', '.join(VECTORIZATIONS)}")
-    kwargs = dict(env_kwargs or {})
+    kwargs, named = dict(env_kwargs or {}), read_wrappers(wrappers)
+    if named and (isinstance(env, VectorEnv) or vectorization == "vector"):
+        raise UsageError("wrappers cannot be put around a vector environment's parts: leave them out")
     if isinstance(env, VectorEnv):
         if kwargs:
             raise UsageError("env_kwargs cannot be passed to a vector environment that is already built")
@@ -74,7 +79,7 @@ def make_environments(
             raise UsageError(f"num_envs is {num_envs}, but the vector environment holds {env.num_envs}")
         return _wrap(env, _name_of_vector(env), int(seed), timeout)
 
-    name, vector = _build(env, int(num_envs), vectorization, kwargs)
+    name, vector = _build(env, int(num_envs), vectorization, kwargs, named)
     try:
         return _wrap(vector, name, int(seed), timeout)
     except BaseException:
@@ -104,7 +109,9 @@ def _autoreset_mode(vector: Vector, name: str) -> AutoresetMode:
     )
 
 
-def _build(env: object, num_envs: int, vectorization: str, kwargs: dict[str, Any]) -> tuple[str, Vector]:
+def _build(
+    env: object, num_envs: int, vectorization: str, kwargs: dict[str, Any], wrappers: list[dict[str, Any]]
+) -> tuple[str, Vector]:
     make: Callable[[], Environment]
     maker: _CheckedMaker | None = None
     if isinstance(env, str):
@@ -124,6 +131,8 @@ def _build(env: object, num_envs: int, vectorization: str, kwargs: dict[str, Any
         maker = _CheckedMaker(env, kwargs)
         make = maker
         name = maker.name
+    if wrappers:
+        make = Wrapped(make, wrappers)
     vector = _call_maker(name, functools.partial(_make_vector, [make] * num_envs, vectorization))
     return (maker.name if maker is not None else name), vector
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -15,11 +17,11 @@ from threadpoolctl import threadpool_limits
 
 from ppocore.backend import BackendFactory
 from ppocore.config import PPOConfig
-from ppocore.envs import make_environments
+from ppocore.envs import made_with, make_environments, read_wrappers
 from ppocore.errors import UsageError, warn
 from ppocore.evaluation import evaluate
 from ppocore.policy import Policy
-from ppocore.presets import preset
+from ppocore.presets import choose_settings
 from ppocore.registry import backend_factory, check_backend_name
 from ppocore.reporting import Reporter, reporter_callbacks
 from ppocore.reporting.jsonl import MetricsFile, keep_lines
@@ -29,6 +31,7 @@ from ppocore.runs import (
     RunDirectory,
     Saver,
     Saving,
+    UnusedDirectory,
     check_same_environments,
     check_same_settings,
     os_errors_as_usage_errors,
@@ -36,6 +39,7 @@ from ppocore.runs import (
     record_changes,
     restore_run,
     runtime_as_json,
+    trusted_wrappers,
     without_class_paths,
     without_import,
 )
@@ -50,6 +54,7 @@ from ppocore.training import (
     TrainResult,
     as_callbacks,
     check_collector,
+    check_memory,
 )
 
 Environment = str | Callable[[], Any] | Any
@@ -57,27 +62,36 @@ Environment = str | Callable[[], Any] | Any
 
 def train(
     env: Environment | None = None,
-    config: PPOConfig | None = None,
+    config: PPOConfig | Mapping[str, Any] | None = None,
     *,
     backend: str | BackendFactory | None = None,
     seed: int = 0,
     device: str | None = None,
     runtime: Runtime | Mapping[str, Any] | None = None,
-    run_dir: str | PathLike[str] | None = None,
+    run_dir: str | PathLike[str] | UnusedDirectory | None = None,
     callbacks: Sequence[Callback | Callable[[Run], Any]] = (),
     reporters: Sequence[Reporter] = (),
     env_kwargs: dict[str, Any] | None = None,
+    wrappers: Sequence[Any] = (),
+    max_episode_steps: int | None = None,
+    observation_keys: Sequence[str] | None = None,
     checkpoint_every: int = 50,
     keep: int = 3,
     evaluate_episodes: int = 0,
     collector: Collector | None = None,
+    use_preset: bool = True,
+    **settings: Any,
 ) -> TrainResult:
     """Train a policy with PPO.
+
+    ``train("CartPole-v1", total_steps=20_000)`` lays this setting over the environment's preset, as the command line
+    does.
 
     Args:
         env: an environment's id, a callable that makes one environment, or a Gymnasium ``VectorEnv``; omitted if
             ``collector`` is given.
-        config: the settings; by default the environment's preset (`ppocore.presets`).
+        config: settings to lay over the environment's preset (`ppocore.presets`), as a dict; or a `PPOConfig`, which
+            is taken as it is, without the preset; `ppocore.preset` returns the preset as one.
         backend: a backend's name, a backend class, or a backend that wraps your own network, such as
             ``TorchBackend(network=...)``; by default that of ``runtime``, ``numpy``.
         seed: the seed of every random number of the run.
@@ -90,6 +104,10 @@ def train(
             iteration. An exception ends the run after its last complete iteration has been saved.
         reporters: see `ppocore.reporting`. A reporter that raises is dropped with a warning, and the run continues.
         env_kwargs: arguments of the environment's constructor.
+        wrappers: wrappers of each environment by name, the innermost first: one of `gymnasium.wrappers`, or
+            ``module:Class``, with its arguments, such as ``"FrameStackObservation:stack_size=4"``.
+        max_episode_steps: the time limit of an episode, in place of the registered one.
+        observation_keys: the entries to keep of observations that are a dictionary.
         checkpoint_every: iterations between checkpoints, which are at most about a minute apart; 0 for a single one
             at the end.
         keep: number of newest checkpoints to keep, in addition to the best.
@@ -97,6 +115,8 @@ def train(
             the mean return of the last 100 training episodes.
         collector: collects the rollouts, in place of environments created here (`ppocore.training.Collector`); closed
             at the end.
+        use_preset: whether the environment's preset applies.
+        **settings: settings, by the names of `PPOConfig`, to lay over ``config`` or the preset.
 
     Returns:
         The result. After Ctrl-C or SIGTERM it is that of the last complete iteration, with ``interrupted`` set; if a
@@ -114,14 +134,26 @@ def train(
     if seed < 0:
         raise UsageError(f"seed={seed} is negative: choose 0 or more")
     _check_collector_or_env(env, env_kwargs, collector)
-    config = preset(env if collector is None else collector.name) if config is None else config
+    chosen = choose_settings(
+        env if collector is None else collector.name,
+        config,
+        settings,
+        use_preset=use_preset,
+        arguments=inspect.signature(train).parameters,
+    )
+    config = chosen.config
+    env_kwargs, around = made_with(
+        env, env_kwargs, wrappers, max_episode_steps=max_episode_steps, observation_keys=observation_keys
+    )
+    if around and collector is not None:
+        raise UsageError("wrappers cannot be given together with a collector, which has its environments")
     saving = Saving(checkpoint_every, keep, evaluate_episodes)
     if saving.evaluate_episodes and (env is None or isinstance(env, VectorEnv)):
         given = "a collector" if env is None else "a VectorEnv"
         raise UsageError(f"evaluate_episodes needs an environment's id or a callable, not {given}: leave it out")
-    observers = [*reporter_callbacks(reporters), *as_callbacks(callbacks)]
+    observers = [*reporter_callbacks(reporters, chosen.preset, chosen.given), *as_callbacks(callbacks)]
     computed = Runtime().updated(runtime, backend, device)
-    with _trainer(env, config, int(seed), computed, env_kwargs, collector) as trainer:
+    with _trainer(env, config, int(seed), computed, env_kwargs, around, collector) as trainer:
         if run_dir is None:
             return trainer.run(observers)
         with RunDirectory.create(run_dir) as directory:
@@ -135,9 +167,12 @@ def train(
                     runtime=runtime_as_json(computed, trainer.backend.name),
                     own_network=trainer.backend.own_network is not None,
                     saving=saving,
+                    wrappers=around,
                 )
             )
-            writers = _writers(directory, saving, lambda policy: _mean_return(policy, env, saving, seed, env_kwargs))
+            writers = _writers(
+                directory, saving, lambda policy: _mean_return(policy, env, saving, seed, env_kwargs, around)
+            )
             return trainer.run([*writers, *observers], directory.path)
 
 
@@ -150,6 +185,9 @@ def resume(
     steps: int | None = None,
     env: Environment | None = None,
     env_kwargs: dict[str, Any] | None = None,
+    wrappers: Sequence[Any] | None = None,
+    max_episode_steps: int | None = None,
+    observation_keys: Sequence[str] | None = None,
     restart_episodes: bool = False,
     checkpoint_every: int | None = None,
     keep: int | None = None,
@@ -169,7 +207,10 @@ def resume(
         runtime: a new runtime, or a dict of the fields to change.
         steps: a new ``total_steps``.
         env: the callable or vector environment of the run, if it was not trained by an environment id.
-        env_kwargs: new arguments of the environment's constructor.
+        env_kwargs: new arguments of the environment's constructor, in place of those of the run.
+        wrappers: new wrappers, in place of those of the run.
+        max_episode_steps: as in `train`, in place of that of the run.
+        observation_keys: as in `train`, together with ``wrappers`` in place of those of the run.
         restart_episodes: whether an environment that cannot be restored starts a new episode; the result then differs
             from that of an uninterrupted run.
         checkpoint_every: a new number of iterations between checkpoints.
@@ -203,11 +244,16 @@ def resume(
                 f"the environments of {path} were made with arguments that JSON cannot represent: pass env_kwargs="
             )
         computed = recorded.recorded_runtime().updated(runtime, backend, device)
+        own = wrappers is None and observation_keys is None and collector is None
+        around = trusted_wrappers(recorded.wrappers, path) if own else read_wrappers(wrappers or ())
+        kwargs, around = made_with(
+            maker, kwargs, around, max_episode_steps=max_episode_steps, observation_keys=observation_keys
+        )
         with os_errors_as_usage_errors(path):
             snapshot = directory.newest()
         if snapshot is not None:  # before anything is made of the sizes in config.json
             check_same_settings(snapshot, config, recorded.seed, path)
-        with _trainer(maker, config, recorded.seed, computed, kwargs, collector) as trainer:
+        with _trainer(maker, config, recorded.seed, computed, kwargs, around, collector) as trainer:
             with os_errors_as_usage_errors(path):
                 if snapshot is None:
                     warn(f"the run in {path} was never saved: it is trained from the start")
@@ -216,11 +262,13 @@ def resume(
                     check_same_environments(snapshot, trainer, path)
                     restore_run(trainer, snapshot, directory, restart_episodes)
                 directory.remove_policy()
-            record_changes(directory, recorded, config, runtime_as_json(computed, trainer.backend.name), snapshot)
+            made = dataclasses.replace(recorded, env_kwargs=kwargs if _is_json(kwargs) else "not JSON", wrappers=around)
+            runtime_now = runtime_as_json(computed, trainer.backend.name)
+            record_changes(directory, recorded, made, config, runtime_now, snapshot)
             writers = _writers(
                 directory,
                 saving,
-                lambda policy: _mean_return(policy, maker, saving, recorded.seed, kwargs),
+                lambda policy: _mean_return(policy, maker, saving, recorded.seed, kwargs, around),
                 snapshot,
             )
             return trainer.run([*writers, *observers], path)
@@ -247,11 +295,13 @@ def _trainer(
     seed: int,
     runtime: Runtime,
     env_kwargs: dict[str, Any] | None,
+    wrappers: Sequence[Any],
     collector: Collector | None,
 ) -> Iterator[Trainer]:
     """Create the parts of a run, and close its collector at the end."""
     if isinstance(runtime.backend, str):
         check_backend_name(runtime.backend)
+    check_memory(config)
     if collector is None:
         assert env is not None  # one of the two was given
         environments = make_environments(
@@ -261,6 +311,7 @@ def _trainer(
             vectorization=runtime.vectorization,
             env_kwargs=env_kwargs,
             timeout=runtime.env_timeout,
+            wrappers=wrappers,
         )
         collector = LocalCollector(environments)
     with closing(collector):
@@ -288,10 +339,17 @@ def _writers(
 
 
 def _mean_return(
-    policy: Policy, env: Environment | None, saving: Saving, seed: int, env_kwargs: dict[str, Any] | None
+    policy: Policy,
+    env: Environment | None,
+    saving: Saving,
+    seed: int,
+    env_kwargs: dict[str, Any] | None,
+    wrappers: Sequence[Any],
 ) -> float:
     assert env is not None  # a run with a collector evaluates nothing
-    result = evaluate(policy, env, episodes=saving.evaluate_episodes, seed=seed, env_kwargs=env_kwargs)
+    result = evaluate(
+        policy, env, episodes=saving.evaluate_episodes, seed=seed, env_kwargs=env_kwargs, wrappers=wrappers
+    )
     return float(result.summary()["mean_return"])
 
 

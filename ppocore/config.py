@@ -288,10 +288,16 @@ def _contradictions(config: PPOConfig) -> list[tuple[bool, str]]:
     ]
 
 
+LARGEST = 2**53
+"""The largest integer that a setting takes, up to which JSON's readers and float64 are exact."""
+
+
 def require(config: Any, name: str, holds: bool, rule: str) -> None:
     """Raise a `UsageError` unless a setting obeys its ``rule``."""
     if not holds:
-        raise UsageError(f"{name}={getattr(config, name)!r} is out of range: it must be {rule}")
+        value = repr(getattr(config, name))
+        shown = value if len(value) <= 60 else f"{value[:57]}..."
+        raise UsageError(f"{name}={shown} is out of range: it must be {rule}")
 
 
 def check_types(config: Any) -> None:
@@ -305,10 +311,12 @@ def check_types(config: Any) -> None:
             sizes = (value,) if one else tuple(value)
             if not all(_is_integer(size) for size in sizes):
                 raise TypeError(f"{spec.name}={value!r} must be a sequence of integers")
+            require(config, spec.name, all(abs(size) <= LARGEST for size in sizes), f"at most {LARGEST}")
             object.__setattr__(config, spec.name, tuple(int(size) for size in sizes))
         elif kind == "int":
             if not _is_integer(value):
                 raise TypeError(f"{spec.name}={value!r} must be an integer")
+            require(config, spec.name, abs(value) <= LARGEST, f"at most {LARGEST}")
             object.__setattr__(config, spec.name, int(value))
         elif kind.startswith("float"):
             if not isinstance(value, numbers.Real) or isinstance(value, bool):

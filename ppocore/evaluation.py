@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ppocore.envs import VectorEnvironments, make_environments
+from ppocore.envs import VectorEnvironments, made_with, make_environments
+from ppocore.envs.lookup import find_spec
 from ppocore.errors import UsageError
 from ppocore.policy import Policy
 
@@ -19,6 +20,10 @@ class EvaluationResult(NamedTuple):
     env: str
     episode_returns: list[float]
     episode_lengths: list[int]
+    cut_off: int = 0
+    """Number of episodes that the limit of the evaluation ended, and not the environment."""
+    limit: int | None = None
+    """That limit, in steps; None if the environment has its own."""
 
     def summary(self) -> dict[str, Any]:
         """Summarize the result in one JSON object, as ``ppocore evaluate --json`` prints it."""
@@ -30,6 +35,7 @@ class EvaluationResult(NamedTuple):
             "std_return": float(returns.std()),
             "min_return": float(returns.min()),
             "max_return": float(returns.max()),
+            "cut_off": self.cut_off,
         }
 
 
@@ -41,6 +47,8 @@ def evaluate(
     seed: int = 0,
     deterministic: bool = True,
     env_kwargs: dict[str, Any] | None = None,
+    wrappers: Iterable[Any] = (),
+    max_episode_steps: int | None = None,
 ) -> EvaluationResult:
     """Run a policy for a number of complete episodes.
 
@@ -54,6 +62,9 @@ def evaluate(
         seed: seed of the environments, and of the actions if they are sampled.
         deterministic: whether to take the mode of the distribution instead of samples.
         env_kwargs: arguments of the environment's constructor.
+        wrappers: wrappers of each environment, as in `ppocore.train`.
+        max_episode_steps: the steps after which an episode is cut off; by default the environment's own limit, or
+            30,000 if it has none.
 
     Raises:
         UsageError: no such environment, no episodes, or spaces other than the policy's.
@@ -61,13 +72,21 @@ def evaluate(
     """
     if episodes < 1:
         raise UsageError(f"episodes={episodes} must be at least 1")
+    if seed < 0:
+        raise UsageError(f"seed={seed} is negative: choose 0 or more")
+    limit = max_episode_steps
+    if limit is None and not _has_limit(env, env_kwargs):
+        limit = _DEFAULT_LIMIT
+    env_kwargs, around = made_with(env, env_kwargs, wrappers, max_episode_steps=limit)
     num_envs = min(episodes, 10)
     quota = np.array([episodes // num_envs + (i < episodes % num_envs) for i in range(num_envs)])
     rng = np.random.default_rng([seed, 1])
     returns: list[list[float]] = [[] for _ in range(num_envs)]
     lengths: list[list[int]] = [[] for _ in range(num_envs)]
     total, length = np.zeros(num_envs), np.zeros(num_envs, np.int64)
-    with make_environments(env, num_envs, seed=_EVALUATION_SEEDS + seed, env_kwargs=env_kwargs) as environments:
+    with make_environments(
+        env, num_envs, seed=_EVALUATION_SEEDS + seed, env_kwargs=env_kwargs, wrappers=around
+    ) as environments:
         _check_same_spaces(policy, environments)
         observations = environments.reset()
         while (quota > 0).any():
@@ -83,7 +102,16 @@ def evaluate(
                     quota[i] -= 1
                 total[i], length[i] = 0.0, 0
             observations = step.observations
-        return EvaluationResult(environments.name, [*chain(*returns)], [*chain(*lengths)])
+        taken = [*chain(*lengths)]
+        cut_off = sum(steps >= limit for steps in taken) if limit is not None else 0
+        return EvaluationResult(environments.name, [*chain(*returns)], taken, cut_off, limit)
+
+
+def _has_limit(env: Any, env_kwargs: dict[str, Any] | None) -> bool:
+    """Return whether an environment is known to end its episodes after a number of steps."""
+    if (env_kwargs or {}).get("max_episode_steps") is not None:
+        return True
+    return isinstance(env, str) and find_spec(env)[1].max_episode_steps is not None
 
 
 def _check_same_spaces(policy: Policy, environments: VectorEnvironments) -> None:
@@ -102,6 +130,9 @@ def _check_same_spaces(policy: Policy, environments: VectorEnvironments) -> None
             f"{environments.action_space}: evaluate it on the environment it was trained on"
         )
 
+
+_DEFAULT_LIMIT = 30_000
+"""Longer than the episodes of common environments, Atari's of 27,000 steps among them."""
 
 _EVALUATION_SEEDS = 1 << 32
 """Offset of the seed, so that no episode of an evaluation is one of training."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterable
+import inspect
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from ppocore.backend import BackendFactory
+from ppocore.backend import Backend, BackendFactory
 from ppocore.errors import MissingBackendError, UsageError
+from ppocore.networks import NetworkSpec
 
 ENTRY_POINT_GROUP = "ppocore.backends"
 
@@ -34,6 +36,9 @@ FRAMEWORKS = {
     "paddle": Framework("paddle", ("paddlepaddle", "paddlepaddle-gpu"), (3, 0)),
     "jax": Framework("jax", ("jax",), (0, 10)),
 }
+NEEDED_TO_TRAIN = ("name", "own_network", "using_threads", "update", "weights", "state", "load_state")
+EVERY_METHOD = (*NEEDED_TO_TRAIN, "forward", "evaluate", "gradients")
+
 _registered: dict[str, BackendFactory] = {}
 
 
@@ -76,6 +81,55 @@ def backend_factory(name: str) -> BackendFactory:
         return factory
     loaded: BackendFactory = _entry_points()[name].load()
     return loaded
+
+
+def make_backend(
+    factory: BackendFactory,
+    spec: NetworkSpec,
+    *,
+    precision: str = "exact",
+    adam_epsilon: float = 1e-5,
+    device: str = "cpu",
+    needed: Sequence[str] = NEEDED_TO_TRAIN,
+) -> Backend:
+    """Make a backend, and check that it has the methods that are needed.
+
+    Raises:
+        UsageError: it cannot be made with these arguments, or lacks methods; the message names all of them.
+    """
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):  # of a class that is not written in Python
+        signature = None
+    if signature is not None:
+        try:
+            signature.bind(spec, precision=precision, adam_epsilon=adam_epsilon, device=device)
+        except TypeError as error:
+            raise UsageError(
+                f"backend {backend_label(factory)} cannot be made ({error}): it must take (spec, *, precision, "
+                "adam_epsilon, device)"
+            ) from error
+    backend = factory(spec, precision=precision, adam_epsilon=adam_epsilon, device=device)
+    missing = [name for name in needed if _is_missing(backend, name)]
+    if missing:
+        raise UsageError(
+            f"backend {backend_label(factory)} has no {', '.join(missing)}: see ppocore.backend.Backend for what each "
+            "does, and `ppocore check-backend --skeleton` for a class to fill in"
+        )
+    return backend
+
+
+def _is_missing(backend: object, name: str) -> bool:
+    """Return whether an attribute is missing, or only inherited from the protocol, where it does nothing."""
+    if name == "own_network":
+        return not hasattr(backend, name)
+    found = getattr(type(backend), name, None)
+    return not hasattr(backend, name) or (found is not None and found is vars(Backend).get(name))
+
+
+def backend_label(factory: BackendFactory) -> str:
+    """Return the name of a factory for a message."""
+    return str(getattr(factory, "__qualname__", type(factory).__name__))
 
 
 def check_backend_name(name: str) -> None:

@@ -1,5 +1,5 @@
 """Provide the command line."""
 
-from ppocore.cli.parser import main
+from ppocore.cli.program import main
 
 __all__ = ["main"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
-from ppocore.cli.settings import given
+from ppocore.cli.output import complain, show
+from ppocore.cli.settings import DONE, FAILED, given
 from ppocore.config import PPOConfig
 from ppocore.errors import UsageError
 from ppocore.training import Runtime
@@ -16,39 +16,40 @@ if TYPE_CHECKING:
     from ppocore.reporting import Reporter
     from ppocore.training import TrainResult
 
-DONE, FAILED = 0, 1
-
 
 def train(options: argparse.Namespace) -> int:
     """Run ``ppocore train``."""
     from ppocore.api import train as run
-    from ppocore.presets import preset_changes
-    from ppocore.runs import RunDirectory, Saving
+    from ppocore.runs import Saving, UnusedDirectory
 
     saving = Saving().replace(every=options.checkpoint_every, keep=options.keep)
-    chosen = {name: getattr(options, name) for name in vars(PPOConfig()) if hasattr(options, name)}
-    changes = preset_changes(options.env)
     reporters = _reporters(options)
-    try:
-        config = PPOConfig(**{**changes, **chosen})
-        runtime = Runtime(**given(options, Runtime))
-    except TypeError as error:
-        raise UsageError(str(error)) from error
-    run_dir = options.run_dir or RunDirectory.unused("runs", f"{options.env}-{options.backend}-s{options.seed}")
-    if not options.quiet:
-        _show_settings(options.env, changes, chosen)
+    directory = options.run_dir
+    if directory is None:
+        directory = UnusedDirectory("runs", f"{options.env}-{options.backend}-s{options.seed}")
     result = run(
         options.env,
-        config,
-        runtime=runtime,
+        given(options, PPOConfig),
+        use_preset=not options.no_preset,
+        runtime=Runtime(**given(options, Runtime)),
         seed=options.seed,
-        run_dir=run_dir,
+        run_dir=directory,
         checkpoint_every=saving.every,
         keep=saving.keep,
         evaluate_episodes=options.evaluate_episodes,
         reporters=reporters,
+        env_kwargs=_env_kwargs(options),
+        wrappers=options.wrapper or (),
+        max_episode_steps=options.max_episode_steps,
+        observation_keys=options.observation_keys,
     )
     return _outcome(options, result)
+
+
+def _env_kwargs(options: argparse.Namespace) -> dict[str, Any] | None:
+    from ppocore.envs import read_arguments
+
+    return None if options.env_kwargs is None else read_arguments(options.env_kwargs)
 
 
 def resume(options: argparse.Namespace) -> int:
@@ -60,6 +61,10 @@ def resume(options: argparse.Namespace) -> int:
         runtime=given(options, Runtime),
         steps=options.total_steps,
         env=options.env,
+        env_kwargs=_env_kwargs(options),
+        wrappers=options.wrapper,
+        max_episode_steps=options.max_episode_steps,
+        observation_keys=options.observation_keys,
         restart_episodes=options.restart_episodes,
         checkpoint_every=options.checkpoint_every,
         keep=options.keep,
@@ -74,20 +79,19 @@ def _reporters(options: argparse.Namespace) -> list[Reporter]:
 
     if options.quiet and options.report:
         raise UsageError("--quiet and --report contradict each other: leave one of them out")
-    return [] if options.quiet else make_reporters(options.report or ["console"])
+    return [] if options.quiet else make_reporters(options.report or ["console"], as_options=True)
 
 
 def _outcome(options: argparse.Namespace, result: TrainResult) -> int:
     """Print the result of a run, and return the exit status."""
     if options.json:
-        print(json.dumps(result.summary()))
+        show(json.dumps(result.summary()))
     elif options.quiet:
-        print(result.fingerprint)
+        show(f"fingerprint {result.fingerprint}")
     if result.interrupted:
-        print(
-            f"ppocore {options.command}: interrupted after {result.steps} steps: the run is saved; resume with: "
-            f"ppocore resume {result.run_dir}",
-            file=sys.stderr,
+        complain(
+            options.command,
+            f"interrupted after {result.steps} steps: the run is saved; resume with: ppocore resume {result.run_dir}",
         )
         return FAILED
     return DONE
@@ -102,7 +106,7 @@ def replay(options: argparse.Namespace) -> int:
     outcome = replay_update(failed)
     if options.json:
         first = outcome.first
-        print(
+        show(
             json.dumps(
                 {
                     "update": failed.update,
@@ -114,7 +118,7 @@ def replay(options: argparse.Namespace) -> int:
             )
         )
     else:
-        print("\n".join(replay_lines(failed, outcome)))
+        show("\n".join(replay_lines(failed, outcome)))
     return DONE
 
 
@@ -124,39 +128,45 @@ def export(options: argparse.Namespace) -> int:
     from ppocore.policy import Policy
 
     export_onnx(Policy.load(options.path), options.onnx, with_mask=options.mask)
-    print(f"policy of {options.path} written to {options.onnx} and verified on random observations")
+    show(f"policy of {options.path} written to {options.onnx} and verified on random observations")
     return DONE
-
-
-def _show_settings(env: str, changes: dict[str, Any], given: dict[str, Any]) -> None:
-    """Print the settings of the environment's preset and those of the command line."""
-    options = {name: f"--{name.replace('_', '-')}" for name in {**changes, **given}}
-    if changes:
-        listed = ", ".join(f"{name}={value}" for name, value in changes.items() if name not in given)
-        print(f"preset for {env}: {listed or 'all settings overridden'}", file=sys.stderr)
-    if given:
-        listed = ", ".join(f"{options[name]} {value}" for name, value in given.items())
-        print(f"from the command line: {listed}", file=sys.stderr)
 
 
 def evaluate(options: argparse.Namespace) -> int:
     """Run ``ppocore evaluate``."""
+    from ppocore.envs import made_with, read_wrappers
     from ppocore.evaluation import evaluate as run_policy
     from ppocore.policy import Policy
     from ppocore.runs import environment_of
 
+    around = None
+    if options.wrapper is not None or options.observation_keys is not None:
+        _, around = made_with(None, None, options.wrapper or (), observation_keys=options.observation_keys)
     policy = Policy.load(options.path)
-    env = options.env or environment_of(options.path)
-    result = run_policy(
-        policy, env, episodes=options.episodes, seed=options.seed, deterministic=not options.stochastic
-    ).summary()
+    made = environment_of(options.path, options.env, _env_kwargs(options), around)
+    evaluated = run_policy(
+        policy,
+        made.env,
+        episodes=options.episodes,
+        seed=options.seed,
+        deterministic=not options.stochastic,
+        env_kwargs=made.env_kwargs,
+        wrappers=read_wrappers(made.wrappers),
+        max_episode_steps=options.max_episode_steps,
+    )
+    result = evaluated.summary()
     if options.json:
-        print(json.dumps(result))
-    else:
-        print(
-            f"{result['env']}: mean return {result['mean_return']:.2f} +- {result['std_return']:.2f} over "
-            f"{result['episodes']} episodes (from {result['min_return']:.2f} to {result['max_return']:.2f})"
-        )
+        show(json.dumps(result))
+        return DONE
+    details = [f"{key}={value}" for key, value in (made.env_kwargs or {}).items()]
+    details += [wrapper["name"] for wrapper in made.wrappers]
+    how = f" ({', '.join(details)})" if details else ""
+    cut = f"; {result['cut_off']} of them were cut off after {evaluated.limit} steps" if result["cut_off"] else ""
+    show(
+        f"{result['env']}{how}: mean return {result['mean_return']:.2f} +- "
+        f"{result['std_return']:.2f} over {result['episodes']} episodes (from {result['min_return']:.2f} to "
+        f"{result['max_return']:.2f}){cut}"
+    )
     return DONE
 
 
@@ -165,32 +175,8 @@ def compare(options: argparse.Namespace) -> int:
     from ppocore.runs import compare as compare_runs
 
     comparison = compare_runs(options.paths)
-    print(json.dumps(comparison.summary()) if options.json else "\n".join(comparison.lines()))
+    show(json.dumps(comparison.summary()) if options.json else "\n".join(comparison.lines()))
     return DONE if comparison.equal else FAILED
-
-
-def check_backend(options: argparse.Namespace) -> int:
-    """Run ``ppocore check-backend``."""
-    from ppocore.testing.backends.command import check_backend_command
-
-    passed = check_backend_command(options.name, examples=options.examples, device=options.device, as_json=options.json)
-    return DONE if passed else FAILED
-
-
-def check_gae(options: argparse.Namespace) -> int:
-    """Run ``ppocore check-gae``."""
-    from ppocore.testing.gae.command import check_gae_command
-
-    passed = check_gae_command(
-        options.target,
-        signature=options.signature,
-        arrays=options.arrays,
-        truncation=options.truncation,
-        examples=options.examples,
-        seed=options.seed,
-        as_json=options.json,
-    )
-    return DONE if passed else FAILED
 
 
 def backends(options: argparse.Namespace) -> int:
@@ -199,8 +185,7 @@ def backends(options: argparse.Namespace) -> int:
 
     backends = available_backends()
     if options.json:
-        print(json.dumps({name: {"available": hint is None, "install": hint} for name, hint in backends.items()}))
+        show(json.dumps({name: {"available": hint is None, "install": hint} for name, hint in backends.items()}))
     else:
-        for name, hint in backends.items():
-            print(f"{name:<10} {hint or 'available'}")
+        show("\n".join(f"{name:<10} {hint or 'available'}" for name, hint in backends.items()))
     return DONE

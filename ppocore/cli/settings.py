@@ -4,36 +4,118 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
+import textwrap
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from ppocore.config import PPOConfig
+from ppocore.presets import SETTINGS_ELSEWHERE
 from ppocore.training import Runtime
 
-WRONG_USE = 2
+DONE, FAILED, WRONG_USE = 0, 1, 2
+
+_GROUPS = {
+    "settings of collecting and learning (PPOConfig)": (
+        "total_steps num_envs num_steps update_epochs minibatch_size learning_rate anneal_learning_rate "
+        "critic_learning_rate separate_optimizers adaptive_lr_kl adam_epsilon max_grad_norm target_kl"
+    ),
+    "settings of advantages (PPOConfig)": (
+        "gamma gae_lambda advantage_estimator n_step value_target recompute_advantages normalize_advantages "
+        "advantage_scope"
+    ),
+    "settings of the network (PPOConfig)": (
+        "hidden_sizes activation shared_trunk continuous_policy log_std_init learn_log_std normalize_observations "
+        "normalize_rewards precision"
+    ),
+}
+_OTHERS = "settings of the objective (PPOConfig)"
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Wrap between words alone, and keep the lines of the examples."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_long_words=False, break_on_hyphens=False)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = []
+        for paragraph in text.split("\n\n"):
+            if not paragraph.startswith("examples:"):
+                paragraph = textwrap.fill(paragraph, width, break_long_words=False, break_on_hyphens=False)
+            paragraphs.append(paragraph)
+        return "\n\n".join(paragraphs)
 
 
 class Parser(argparse.ArgumentParser):
-    """Report wrong usage in one line, with the closest option if one was misspelled."""
+    """Report wrong usage in one line, with the option that may be meant."""
+
+    def __init__(self, **settings: Any) -> None:
+        settings.setdefault("formatter_class", Formatter)
+        super().__init__(**settings)
 
     def error(self, message: str) -> NoReturn:
         """Print the message and exit."""
-        unknown = message.removeprefix("unrecognized arguments: ")
-        if unknown != message:
-            options = [o for action in self._known() for o in action.option_strings]
-            close = get_close_matches(unknown.split()[0].split("=")[0], options, n=1)
-            message = f"unknown argument {unknown.split()[0]}" + (f"; did you mean {close[0]}?" if close else "")
-        self.exit(WRONG_USE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        with suppress(OSError, ValueError):
+            print(f"{self.prog}: {' '.join(message.split())} (see {self.prog} --help)", file=sys.stderr, flush=True)
+        self.exit(WRONG_USE)
 
-    def _known(self) -> list[argparse.Action]:
-        """Return the actions of this parser and of its subcommands."""
-        actions = list(self._actions)
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                for parser in action.choices.values():
-                    actions += parser._actions
-        return actions
+    def unknown(self, arguments: Sequence[str]) -> NoReturn:
+        """Report arguments that there are not, and exit."""
+        first = arguments[0]
+        options = [option for action in self._actions for option in action.option_strings]
+        self.error(f"unknown argument {first}{_meant(first.partition('=')[0], options)}")
+
+
+def _meant(unknown: str, options: Sequence[str]) -> str:
+    """Return which option may be meant, if any."""
+    if not unknown.startswith("-"):
+        return ""
+    name = unknown.lstrip("-").lower()
+    elsewhere = _ELSEWHERE.get(name) or SETTINGS_ELSEWHERE.get(name.replace("-", "_"))
+    if elsewhere is not None:
+        flag = "--" + elsewhere.replace("_", "-")
+        if flag in options:
+            return f"; here it is {flag}"
+    close = get_close_matches(name, [option.lstrip("-") for option in options], n=1, cutoff=0.75)
+    return f"; did you mean --{close[0]}?" if close else ""
+
+
+_ELSEWHERE = {
+    "backend-name": "backend",
+    "framework": "backend",
+    "gpu": "device",
+    "cuda": "device",
+    "log-dir": "run_dir",
+    "logdir": "run_dir",
+    "out": "run_dir",
+    "output": "run_dir",
+    "output-dir": "run_dir",
+    "save-dir": "run_dir",
+    "save-freq": "checkpoint_every",
+    "n-eval-episodes": "evaluate_episodes",
+    "eval-episodes": "evaluate_episodes",
+    "n-episodes": "episodes",
+    "num-episodes": "episodes",
+    "time-limit": "max_episode_steps",
+    "env-args": "env_kwargs",
+    "wrappers": "wrapper",
+    "silent": "quiet",
+    "verbose": "report",
+}
+"""Names that other programs have for an option that is no setting."""
+
+
+def add_grouped_settings(parser: argparse.ArgumentParser) -> None:
+    """Add an option for every setting of the algorithm, in groups."""
+    grouped = {title: names.split() for title, names in _GROUPS.items()}
+    listed = [name for names in grouped.values() for name in names]
+    grouped[_OTHERS] = [field.name for field in dataclasses.fields(PPOConfig) if field.name not in listed]
+    for title, names in grouped.items():
+        others = [field.name for field in dataclasses.fields(PPOConfig) if field.name not in names]
+        add_settings(parser.add_argument_group(title), PPOConfig, leave_out=others)
 
 
 def add_settings(group: Any, settings: type[PPOConfig] | type[Runtime], leave_out: Sequence[str] = ()) -> None:

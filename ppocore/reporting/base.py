@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from ppocore.config import PPOConfig
@@ -21,6 +22,10 @@ class RunStart(NamedTuple):
     run_dir: Path | None
     steps: int = 0
     """Environment steps before the run was resumed."""
+    preset: str = ""
+    """Which preset applies, or that none does; empty for a run that is resumed."""
+    given: Mapping[str, Any] = MappingProxyType({})
+    """The settings that were given one by one."""
 
 
 class Reporter(Protocol):
@@ -47,12 +52,14 @@ class ReporterCallback(Callback):
 
     reads_infos = False
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: Reporter, preset: str = "", given: Mapping[str, Any] | None = None) -> None:
         self._reporter: Reporter | None = reporter
+        self._preset, self._given = preset, MappingProxyType(dict(given or {}))
 
     def on_start(self, run: Run) -> None:
         """Report the start of the run."""
-        self._call("begin", RunStart(run.env, run.backend, run.seed, run.config, run.run_dir, run.start_steps))
+        about = run.env, run.backend, run.seed, run.config, run.run_dir, run.start_steps
+        self._call("begin", RunStart(*about, self._preset, self._given))
 
     def on_iteration(self, run: Run) -> None:
         """Report the metrics."""
@@ -88,12 +95,21 @@ class ReporterCallback(Callback):
                 pass
 
 
-def reporter_callbacks(reporters: Iterable[Any]) -> list[Callback]:
+def reporter_callbacks(
+    reporters: Iterable[Any], preset: str = "", given: Mapping[str, Any] | None = None
+) -> list[Callback]:
     """Return a callback for every reporter.
+
+    Args:
+        reporters: the reporters.
+        preset: which preset applies, as `RunStart` has it.
+        given: the settings that were given one by one.
 
     Raises:
         UsageError: not a list, or an object that lacks a reporter's methods.
     """
+    if callable(reporters) and not isinstance(reporters, type) and not hasattr(reporters, METHODS[0]):
+        raise UsageError(f"reporters={reporters!r} must be a list of reporters; a function belongs in callbacks=[...]")
     if callable(reporters) or not isinstance(reporters, Iterable):
         raise UsageError(f"reporters={reporters!r} must be a list of reporters: put it into one")
     found: list[Callback] = []
@@ -106,5 +122,5 @@ def reporter_callbacks(reporters: Iterable[Any]) -> list[Callback]:
             raise UsageError(
                 f"reporter {reporter!r} has no method {missing[0]}: see ppocore.reporting.Reporter for all four{hint}"
             )
-        found.append(ReporterCallback(reporter))
+        found.append(ReporterCallback(reporter, preset, given))
     return found

@@ -123,7 +123,7 @@ def keep_lines(path: Path, iterations: int, history: Sequence[dict[str, Any]] = 
     """
     content = _content(path)
     lines = {number: line for number, (line, _) in _lines(content, iterations).items()}
-    for row in history[:iterations]:
+    for row in itertools.islice(history, iterations):
         lines.setdefault(row["iteration"], _line(row))
     kept = b"".join(lines[number] for number in sorted(lines))
     if kept != content:

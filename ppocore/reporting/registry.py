@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Sequence
 from typing import Any
@@ -20,20 +21,24 @@ def available_reporters() -> list[str]:
     return [*BUILT_IN, *(name for name in entry_points(ENTRY_POINT_GROUP) if name not in BUILT_IN)]
 
 
-def make_reporters(names: Sequence[str]) -> list[Reporter]:
+def make_reporters(names: Sequence[str], *, as_options: bool = False) -> list[Reporter]:
     """Create a reporter for each name.
 
     An installed package provides a reporter with an entry point in the group ``ppocore.reporters``:
     ``name = "module:factory"``. The factory is called without arguments.
 
+    Args:
+        names: names that `available_reporters` lists.
+        as_options: whether the console shows settings as options of the command line.
+
     Raises:
         UsageError: no such reporter, in which case the message lists the known names, or one that cannot be imported
             or created.
     """
-    return [_make(name) for name in dict.fromkeys(names)]
+    return [_make(name, as_options) for name in dict.fromkeys(names)]
 
 
-def _make(name: str) -> Reporter:
+def _make(name: str, as_options: bool) -> Reporter:
     known = available_reporters()
     if name not in known:
         raise UsageError(
@@ -44,7 +49,7 @@ def _make(name: str) -> Reporter:
         factory: Any
         if name in BUILT_IN:
             module, _, attribute = BUILT_IN[name].partition(":")
-            factory = getattr(importlib.import_module(module), attribute)
+            factory = functools.partial(getattr(importlib.import_module(module), attribute), as_options=as_options)
         else:
             factory = entry_points(ENTRY_POINT_GROUP)[name].load()
         reporter: Reporter = factory()

@@ -5,21 +5,25 @@ from ppocore.runs.compare import Comparison, compare
 from ppocore.runs.configuration import RunConfiguration, Saving, runtime_as_json
 from ppocore.runs.directory import (
     RunDirectory,
+    UnusedDirectory,
     os_errors_as_usage_errors,
     read_configuration,
 )
+from ppocore.runs.environment import RunEnvironment, environment_of
 from ppocore.runs.failed_updates import encode_bundle, read_bundle, replay, replay_lines
 from ppocore.runs.resuming import check_same_environments, check_same_settings, record_changes, restore_run
 from ppocore.runs.saver import Evaluation, Saver
-from ppocore.runs.trust import environment_of, without_class_paths, without_import
+from ppocore.runs.trust import trusted_wrappers, without_class_paths, without_import
 
 __all__ = [
     "Comparison",
     "Evaluation",
     "RunConfiguration",
     "RunDirectory",
+    "RunEnvironment",
     "Saver",
     "Saving",
+    "UnusedDirectory",
     "check_same_environments",
     "check_same_settings",
     "compare",
@@ -35,6 +39,7 @@ __all__ = [
     "replay_lines",
     "restore_run",
     "runtime_as_json",
+    "trusted_wrappers",
     "without_class_paths",
     "without_import",
 ]

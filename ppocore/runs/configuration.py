@@ -64,6 +64,7 @@ class RunConfiguration:
         saving: when the run is saved.
         resumed: one entry for each time the run was resumed with another backend or other settings: its step count
             and the backend.
+        wrappers: the environment's wrappers, each with its name and arguments, the innermost first.
     """
 
     env: str
@@ -75,6 +76,7 @@ class RunConfiguration:
     own_network: bool = False
     saving: Saving = Saving()
     resumed: list[dict[str, Any]] = field(default_factory=list)
+    wrappers: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as a JSON object."""
@@ -104,11 +106,24 @@ class RunConfiguration:
             own_network=bool(content.get("own_network", False)),
             saving=Saving(**content.get("saving", {})),
             resumed=list(content.get("resumed", content.get("continued", []))),
+            wrappers=_wrappers(content.get("wrappers", [])),
         )
 
     def recorded_runtime(self) -> Runtime:
         """Return the latest runtime of the run."""
         return Runtime().replace(**self.runtime)
+
+
+def _wrappers(content: Any) -> list[dict[str, Any]]:
+    if not isinstance(content, list) or not all(
+        isinstance(w, dict)
+        and set(w) == {"name", "kwargs"}
+        and isinstance(w["name"], str)
+        and isinstance(w["kwargs"], dict)
+        for w in content
+    ):
+        raise ValueError("wrappers is not a list of objects with a name and kwargs")
+    return content
 
 
 def runtime_as_json(runtime: Runtime, backend: str) -> dict[str, Any]:

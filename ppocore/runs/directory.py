@@ -26,6 +26,35 @@ METRICS_FILE = "metrics.jsonl"
 FAULT_FILE = "fault.txt"
 
 
+class UnusedDirectory:
+    """Name a directory that is made when the run starts: ``root/stem``, with a number appended if that exists."""
+
+    def __init__(self, root: str | PathLike[str], stem: str) -> None:
+        safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in stem)
+        self._first = Path(root) / safe[:200]  # file systems take names of up to 255 bytes
+
+    def make(self) -> Path:
+        """Make the directory; of several runs that start at once, each makes its own.
+
+        Raises:
+            UsageError: it cannot be made.
+        """
+        candidate, number = self._first, 2
+        try:
+            candidate.parent.mkdir(parents=True, exist_ok=True)
+            while True:
+                try:
+                    candidate.mkdir()
+                    return candidate
+                except FileExistsError:
+                    candidate, number = Path(f"{self._first}-{number}"), number + 1
+        except OSError as error:
+            reason = error.strerror or error
+            raise UsageError(
+                f"run directory {candidate} cannot be made ({reason}): choose another --run-dir"
+            ) from error
+
+
 class RunDirectory:
     """Hold the files of one run, locked against other processes; a context manager, or call `close`.
 
@@ -76,12 +105,14 @@ class RunDirectory:
         write_atomically(configuration, self._configuration)
 
     @classmethod
-    def create(cls, path: str | PathLike[str]) -> RunDirectory:
+    def create(cls, path: str | PathLike[str] | UnusedDirectory) -> RunDirectory:
         """Create the directory.
 
         Raises:
             UsageError: it is not empty, is a file, or cannot be written to.
         """
+        if isinstance(path, UnusedDirectory):
+            path = path.make()
         directory = Path(path)
         try:
             if not _is_empty(directory):
@@ -126,15 +157,6 @@ class RunDirectory:
             opened.close()
             raise
         return opened
-
-    @classmethod
-    def unused(cls, root: str | PathLike[str], stem: str) -> Path:
-        """Return ``root/stem``, with a number appended if that exists."""
-        safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in stem)
-        candidate, number = Path(root) / safe, 2
-        while candidate.exists():
-            candidate, number = Path(root) / f"{safe}-{number}", number + 1
-        return candidate
 
     def write_configuration(self, configuration: RunConfiguration) -> None:
         """Write ``config.json``."""

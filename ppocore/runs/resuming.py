@@ -16,19 +16,21 @@ from ppocore.training import Snapshot, Trainer
 def record_changes(
     directory: RunDirectory,
     recorded: RunConfiguration,
+    made: RunConfiguration,
     config: PPOConfig,
     runtime: dict[str, Any],
     snapshot: Snapshot | None,
 ) -> None:
-    """Update ``config.json`` if the settings or the runtime differ from those recorded."""
+    """Update ``config.json`` if the settings, the runtime or what makes the environments differ from those recorded.
+
+    ``made`` is the recorded configuration with how the environments are made now.
+    """
     before = recorded.recorded_runtime()
-    if config == recorded.config and runtime == runtime_as_json(before, str(before.backend)):
+    if made == recorded and config == recorded.config and runtime == runtime_as_json(before, str(before.backend)):
         return
     entry = {"steps": 0 if snapshot is None else snapshot.steps, "backend": runtime["backend"]}
     directory.write_configuration(
-        RunConfiguration(
-            **{**vars(recorded), "config": config, "runtime": runtime, "resumed": [*recorded.resumed, entry]}
-        )
+        RunConfiguration(**{**vars(made), "config": config, "runtime": runtime, "resumed": [*recorded.resumed, entry]})
     )
 
 

@@ -6,25 +6,12 @@ import importlib.util
 import re
 from collections.abc import Iterator
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from ppocore.errors import UsageError
-from ppocore.runs.checkpoint_file import read_checkpoint
-from ppocore.runs.directory import read_configuration
 
+UNTRUSTED_WRAPPERS = ("RecordVideo",)  # they write where their arguments say
 _CLASS_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*[.:][^\W\d]\w*")
-
-
-def environment_of(path: str | PathLike[str]) -> str:
-    """Return the environment id of a run, given its directory or one of its checkpoints.
-
-    Raises:
-        UsageError: not a run, or the id names a module to import.
-    """
-    return without_import(
-        read_configuration(path).env if Path(path).is_dir() else str(read_checkpoint(path).description["env"]), path
-    )
 
 
 def without_import(env: str, path: str | PathLike[str]) -> str:
@@ -56,6 +43,21 @@ def without_class_paths(env_kwargs: Any, env: str, path: str | PathLike[str]) ->
                 f"trust it, pass --env {env} (in a program, env={env!r}, and env_kwargs)"
             )
     return env_kwargs
+
+
+def trusted_wrappers(wrappers: list[dict[str, Any]], path: str | PathLike[str]) -> list[dict[str, Any]]:
+    """Return wrappers that a file names.
+
+    Raises:
+        UsageError: one for which a module would be imported, or which writes files.
+    """
+    for wrapper in wrappers:
+        if ":" in wrapper["name"] or wrapper["name"] in UNTRUSTED_WRAPPERS:
+            raise UsageError(
+                f"{path} names the wrapper {wrapper['name']}, which a file must not have imported or run: if you "
+                "trust it, pass the run's wrappers again, with --wrapper or wrappers="
+            )
+    return wrappers
 
 
 def _texts(value: Any) -> Iterator[str]:

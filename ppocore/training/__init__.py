@@ -6,6 +6,7 @@ from ppocore.training.collector import Collector, CollectorSetup, check_collecto
 from ppocore.training.failed_update import FailedUpdate
 from ppocore.training.fingerprint import fingerprint
 from ppocore.training.local_collector import LocalCollector
+from ppocore.training.memory import check_memory
 from ppocore.training.result import TrainResult
 from ppocore.training.rollout import Actor, Rollout
 from ppocore.training.runtime import Runtime
@@ -31,5 +32,6 @@ __all__ = [
     "Trainer",
     "as_callbacks",
     "check_collector",
+    "check_memory",
     "fingerprint",
 ]

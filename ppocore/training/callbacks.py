@@ -34,7 +34,7 @@ class Run:
         config: the settings.
         run_dir: the run directory, or None.
         start_steps: environment steps before the run was resumed.
-        history: one dict of metrics per iteration.
+        history: a sequence with one dict of metrics per iteration.
         snapshot: the run after the last complete iteration; must not be changed.
         infos: the final ``info`` of each episode that ended in the last iteration, as (environment index, dict).
         stop_reason: why a callback stopped the run, or None.
@@ -50,7 +50,7 @@ class Run:
         config: PPOConfig,
         run_dir: Path | None,
         snapshot: Snapshot,
-        history: list[dict[str, Any]],
+        history: Sequence[dict[str, Any]],
     ) -> None:
         self.env, self.backend, self.seed, self.config, self.run_dir = env, backend, seed, config, run_dir
         self.snapshot = snapshot

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ class TrainResult:
     Attributes:
         policy: the trained policy, which acts with only NumPy.
         fingerprint: the SHA-256 over weights, moments and counters, which is equal for equal runs on every backend.
-        history: one dict of metrics per iteration, as in ``metrics.jsonl``.
+        rows: what ``history`` is read from, which takes little memory.
         run_dir: the run directory, or None.
         interrupted: whether Ctrl-C or SIGTERM ended the run early.
         stop_reason: why a callback ended the run early, or None.
@@ -24,7 +26,7 @@ class TrainResult:
 
     policy: Policy
     fingerprint: str
-    history: list[dict[str, Any]]
+    rows: Sequence[dict[str, Any]] = field(repr=False)
     run_dir: Path | None
     env: str
     backend: str
@@ -36,6 +38,11 @@ class TrainResult:
     wall_seconds: float
     interrupted: bool = False
     stop_reason: str | None = None
+
+    @cached_property
+    def history(self) -> list[dict[str, Any]]:
+        """One dict of metrics per iteration, as in ``metrics.jsonl``."""
+        return list(self.rows[: self.iterations])
 
     def summary(self) -> dict[str, Any]:
         """Summarize the run in one JSON object, as ``ppocore train --json`` prints it."""

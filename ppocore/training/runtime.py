@@ -12,6 +12,8 @@ from ppocore.config import check_types, require, setting
 from ppocore.errors import UsageError
 
 VECTORIZATIONS = ("sync", "async", "vector")
+MOST_THREADS = 1024
+LONGEST_TIMEOUT = 1e6  # seconds; every system's timers take as many
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,10 @@ class Runtime:
         check_types(self)
         if not isinstance(self.backend, str) and not callable(self.backend):
             raise UsageError(f"backend={self.backend!r} must be a backend's name, or a class or object that makes one")
-        require(self, "threads", self.threads >= 1, "at least 1")
-        require(self, "env_timeout", self.env_timeout is None or self.env_timeout > 0.0, "greater than 0, or none")
+        require(self, "threads", 1 <= self.threads <= MOST_THREADS, f"between 1 and {MOST_THREADS}")
+        limit = self.env_timeout
+        holds = limit is None or 0.0 < limit <= LONGEST_TIMEOUT
+        require(self, "env_timeout", holds, f"greater than 0 and at most {LONGEST_TIMEOUT:.0f}, or none")
         require(self, "vectorization", self.vectorization in VECTORIZATIONS, "one of " + ", ".join(VECTORIZATIONS))
 
     def replace(self, **changes: Any) -> Runtime:

@@ -20,13 +20,17 @@ from ppocore.errors import UsageError
 from ppocore.networks import ActingNetwork, NetworkSpec
 from ppocore.normalize import ObservationNormalizer, RewardScaler
 from ppocore.policy import Policy
+from ppocore.registry import make_backend
 from ppocore.spaces import ActionAdapter
 from ppocore.training.callbacks import Callback, Run, end_callbacks
 from ppocore.training.collector import Collector, CollectorSetup
 from ppocore.training.fingerprint import Digests, digests, fingerprint
+from ppocore.training.history import History
 from ppocore.training.learner import Learned, Learner
+from ppocore.training.memory import check_memory
 from ppocore.training.result import TrainResult
 from ppocore.training.rng import rng_state, set_rng_state
+from ppocore.training.second_interrupt import SecondInterruptWaits
 from ppocore.training.signals import signals_interrupt
 from ppocore.training.snapshot import NORMALIZER, SCALER, STATISTICS, Snapshot
 
@@ -39,7 +43,7 @@ class Counters:
     iterations: int = 0
     updates: int = 0
     wall_seconds: float = 0.0
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: History = field(default_factory=History)
 
 
 class Trainer:
@@ -86,9 +90,12 @@ class Trainer:
             choices=self._adapter.choices,
             learn_log_std=config.learn_log_std,
         )
+        check_memory(config, self.spec)
         streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)]
         weights_rng, self._actions_rng, minibatch_rng = streams
-        self.backend = factory(self.spec, precision=config.precision, adam_epsilon=config.adam_epsilon, device=device)
+        self.backend = make_backend(
+            factory, self.spec, precision=config.precision, adam_epsilon=config.adam_epsilon, device=device
+        )
         self._actor: ActingNetwork | BackendActor
         if self.backend.own_network is None:
             self.backend.load_state(self.spec.initial_weights(weights_rng))
@@ -143,7 +150,7 @@ class Trainer:
         self.collector.keep_final_infos = any(getattr(callback, "reads_infos", True) for callback in callbacks)
         began = time.perf_counter() - counters.wall_seconds
         error: BaseException | None = None
-        with signals_interrupt():
+        with signals_interrupt(), SecondInterruptWaits() as interrupts:
             try:
                 for callback in callbacks:
                     callback.on_start(run)
@@ -151,6 +158,7 @@ class Trainer:
                     self._iterate(run, began)
                     for callback in callbacks:
                         callback.on_iteration(run)
+                    interrupts.forget()
             except BaseException as raised:  # also SystemExit, so that the run is saved
                 error = raised
             if self.backend.own_network is not None:  # the policy shares its weights: drop an unfinished iteration
@@ -257,7 +265,7 @@ class Trainer:
         counters.steps, counters.iterations, counters.updates = (
             int(known[name]) for name in ("steps", "iterations", "updates")
         )
-        counters.history = history
+        counters.history = History(history)
         counters.wall_seconds = float(history[-1]["seconds"]) if history else 0.0
         self.collector.statistics.load_state(snapshot.part(STATISTICS), int(known["episodes"]))
         self.learner.load_state(description["learner"])
@@ -283,7 +291,7 @@ class Trainer:
             fingerprint=fingerprint(
                 snapshot.backend_state(), {name: counters[name] for name in ("steps", "iterations", "updates")}
             ),
-            history=run.history[: snapshot.iterations],
+            rows=run.history,
             run_dir=run.run_dir,
             env=run.env,
             backend=run.backend,

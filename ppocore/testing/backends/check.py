@@ -21,6 +21,7 @@ from ppocore.testing.backends.properties import PROPERTIES
 from ppocore.testing.backends.report import BackendReport, Failure, PropertyResult
 from ppocore.testing.backends.reproduction import reproduction
 from ppocore.testing.backends.strategies import edge_problems, runs_of_steps
+from ppocore.testing.backends.unfinished import check_finished
 
 DEFAULT_EXAMPLES = 50
 PRECISIONS = ("exact", "float32")
@@ -53,7 +54,7 @@ def check_backend(
         The report, with one result for each property and precision.
 
     Raises:
-        UsageError: there is no such backend, or its framework is not installed.
+        UsageError: there is no such backend, its framework is not installed, or it lacks methods.
         ValueError: there is no such property.
     """
     if isinstance(name_or_factory, str):
@@ -66,6 +67,7 @@ def check_backend(
         raise ValueError(
             f"there is no property {sorted(unknown)[0]!r}: choose from {', '.join(p.name for p in PROPERTIES)}"
         )
+    check_finished(factory, device)
     results = []
     with _one_thread(factory, device):
         for checked in (p for p in PROPERTIES if p.name in names):

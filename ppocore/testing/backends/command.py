@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
+from typing import Any
 
 from ppocore.errors import UsageError
+from ppocore.registry import available_backends, closest
 from ppocore.testing.backends.report import PropertyResult
 from ppocore.testing.target import find_target
+
+
+def skeleton() -> str:
+    """Return the source of a backend to fill in."""
+    return Path(__file__).with_name("skeleton.py").read_text(encoding="utf-8")
 
 
 def check_backend_command(name: str, *, examples: int, device: str, as_json: bool) -> bool:
     """Check a backend and print the report.
 
     Args:
-        name: the name of a registered backend, or ``MODULE:CLASS``.
+        name: the name of a registered backend, ``MODULE:CLASS``, or ``FILE.py:CLASS``.
         examples: number of problems for each property and precision, at least 1.
         device: device on which the backend computes.
         as_json: whether to print the report as one JSON object.
@@ -33,8 +41,16 @@ def check_backend_command(name: str, *, examples: int, device: str, as_json: boo
         if error.name != "hypothesis":
             raise
         raise UsageError("hypothesis is not installed: pip install 'ppocore[test]'") from error
-    checked = find_target(name, kind="class", example="my_package.backend:MyBackend") if ":" in name else name
-    interactive = sys.stderr.isatty()
+    checked: Any = name
+    if ":" in name or name.endswith(".py"):
+        checked = find_target(name, kind="class", example="my_package.backend:MyBackend or my_backend.py:MyBackend")
+    elif name not in available_backends():
+        raise UsageError(
+            f"there is no backend {name!r}{closest(name, available_backends())} (choose from: "
+            f"{', '.join(available_backends())}; or give MODULE:CLASS or FILE.py:CLASS, as a name registered by a "
+            "script is known in that script alone)"
+        )
+    interactive = sys.stderr is not None and sys.stderr.isatty()
 
     def progress(result: PropertyResult) -> None:
         if interactive:
@@ -43,5 +59,5 @@ def check_backend_command(name: str, *, examples: int, device: str, as_json: boo
     report = check_backend(checked, max_examples=examples, device=device, progress=progress)
     if interactive:
         print("\r\033[K", end="", file=sys.stderr)
-    print(json.dumps(report.to_dict()) if as_json else report)
+    print(json.dumps(report.to_dict()) if as_json else report, flush=True)
     return report.passed

@@ -1,0 +1,98 @@
+"""Add and run ``ppocore check-gae`` and ``ppocore check-backend``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ppocore.cli.output import show
+from ppocore.cli.settings import DONE, FAILED, whole_number
+from ppocore.errors import UsageError
+
+
+def add_check_gae(subcommands: Any) -> None:
+    """Add ``check-gae``."""
+    check_gae = subcommands.add_parser(
+        "check-gae",
+        help="check an advantage function",
+        description="Check any implementation of generalized advantage estimation against its definition, property by "
+        "property, and name known mistakes. Requires hypothesis. The exit status is 1 if any property fails.",
+    )
+    check_gae.add_argument(
+        "target", metavar="MODULE:FUNCTION", help="function to check, importable from the current directory"
+    )
+    signatures = "flags dones dones-before batch-major episodes tokens tokens-left".split()
+    check_gae.add_argument(
+        "--signature", default="flags", choices=signatures, help="its arguments, see docs/check-your-gae.md (flags)"
+    )
+    kinds = "numpy torch paddle jax".split()
+    check_gae.add_argument("--arrays", default="numpy", choices=kinds, help="its kind of arrays (numpy)")
+    check_gae.add_argument(
+        "--truncation",
+        default="next_values",
+        choices=["next_values", "in_rewards"],
+        help="how it bootstraps a truncated step: from next_values, or in_rewards if the caller adds the bootstrap to "
+        "the reward (next_values)",
+    )
+    check_gae.add_argument(
+        "--examples", type=whole_number, default=50, metavar="N", help="trajectories per property (50)"
+    )
+    check_gae.add_argument("--seed", type=whole_number, default=0, metavar="N", help="seed of the trajectories (0)")
+    check_gae.add_argument("--json", action="store_true", help=_JSON)
+    check_gae.set_defaults(run=check_gae_command)
+
+
+def add_check_backend(subcommands: Any) -> None:
+    """Add ``check-backend``."""
+    check = subcommands.add_parser(
+        "check-backend",
+        help="check a backend against the NumPy backend",
+        description="Check a backend against the NumPy backend, property by property. Requires hypothesis. The exit "
+        "status is 1 if any property fails.",
+        epilog="examples:\n  ppocore check-backend torch\n  ppocore check-backend --skeleton > my_backend.py\n"
+        "  ppocore check-backend my_backend.py:MyBackend\n  ppocore check-backend my_package.backend:MyBackend",
+    )
+    check.add_argument(
+        "name", nargs="?", metavar="NAME", help="one that `ppocore backends` lists, MODULE:CLASS, or FILE.py:CLASS"
+    )
+    check.add_argument("--examples", type=whole_number, default=50, metavar="N", help="problems per property (50)")
+    check.add_argument("--device", default="cpu", metavar="NAME", help="device of the backend: cpu or cuda (cpu)")
+    check.add_argument("--skeleton", action="store_true", help="print a backend to fill in, and check nothing")
+    check.add_argument("--json", action="store_true", help=_JSON)
+    check.set_defaults(run=check_backend_command)
+
+
+_JSON = "print a JSON object as the last line of standard output"
+
+
+def check_backend_command(options: argparse.Namespace) -> int:
+    """Run ``ppocore check-backend``."""
+    from ppocore.testing.backends import command
+
+    if options.skeleton:
+        if options.name is not None:
+            raise UsageError(f"--skeleton prints a backend and checks none: leave {options.name} out")
+        show(command.skeleton().rstrip())
+        return DONE
+    if options.name is None:
+        raise UsageError("there is no backend to check: give a name, MODULE:CLASS, FILE.py:CLASS, or --skeleton")
+    passed = command.check_backend_command(
+        options.name, examples=options.examples, device=options.device, as_json=options.json
+    )
+    return DONE if passed else FAILED
+
+
+def check_gae_command(options: argparse.Namespace) -> int:
+    """Run ``ppocore check-gae``."""
+    from ppocore.testing.gae.command import check_gae_command
+
+    passed = check_gae_command(
+        options.target,
+        signature=options.signature,
+        arrays=options.arrays,
+        truncation=options.truncation,
+        examples=options.examples,
+        seed=options.seed,
+        as_json=options.json,
+    )
+    return DONE if passed else FAILED

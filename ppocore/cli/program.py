@@ -1,0 +1,85 @@
+"""Run a command, and turn whatever goes wrong into one sentence and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from ppocore.cli.output import Unwritable, complain
+from ppocore.cli.parser import parse
+from ppocore.cli.settings import FAILED, WRONG_USE
+from ppocore.errors import RunError, RunWarning, UsageError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status: 0 for success, 1 for a failure or a difference, 2 for wrong usage."""
+    _open_standard_streams()
+    options = parse(arguments)
+    if options is None:  # the help was printed
+        return 0
+    warnings.showwarning = _warning_printer(options.command)
+    try:
+        status: int = options.run(options)
+        return status
+    except Unwritable as error:
+        if error.reason is not None:
+            complain(options.command, f"standard output cannot be written ({error.reason})")
+        return FAILED
+    except UsageError as error:
+        complain(options.command, str(error))
+        return WRONG_USE
+    except RunError as error:
+        complain(options.command, f"the run failed: {error}")
+        return FAILED
+    except (SystemExit, Exception) as error:
+        sentence = _explained(error)
+        if sentence is None:  # no run was saved, so that the traceback is the only information
+            raise
+        complain(options.command, sentence)
+        return WRONG_USE if isinstance(error, OSError) and not hasattr(error, "__notes__") else FAILED
+    except KeyboardInterrupt:
+        complain(options.command, "interrupted")
+        return FAILED
+
+
+def _explained(error: BaseException) -> str | None:
+    """Return a sentence on an error that is not the library's own; None if only its traceback could tell."""
+    saved = getattr(error, "__notes__", [])
+    reason = f"{type(error).__name__}: {error}"
+    if saved:
+        return f"the run failed: {reason}; {saved[-1]}"
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory ({error or 'MemoryError'}): choose smaller networks or rollouts"
+    if isinstance(error, OSError) and error.strerror:
+        where = "" if error.filename is None else f"{str(error.filename)[:200]}: "
+        return f"{where}{error.strerror}"
+    return None
+
+
+def _open_standard_streams() -> None:
+    """Replace standard streams that are closed, and write any character that their encoding lacks escaped."""
+    for number, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:  # else the next file that is opened, such as a run's metrics, would take its place
+            with suppress(OSError):
+                os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if number == 0 else "w"))  # noqa: SIM115 (for the whole program)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # a stream of another kind, such as a notebook's
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _warning_printer(command: str) -> Any:
+    """Return a `warnings.showwarning` that prints one line, and never fails."""
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        kind = "" if issubclass(category, RunWarning) else f"{category.__name__}: "
+        complain(command, f"warning: {kind}{message}")
+
+    return show
