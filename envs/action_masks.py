@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from ppocore.envs.errors import FailedEnvironment
+from ppocore.envs.results import read_info, reset_parts, step_parts
 from ppocore.envs.spaces import action_space
 from ppocore.spaces import ActionAdapter, ActionSpace, every_choice, leaves_nothing, read_mask
 from ppocore.typing import Array, Bools
@@ -22,13 +23,13 @@ class MaskInInfo(gym.Wrapper[Any, Any, Any, Any]):
 
     def reset(self, **settings: Any) -> tuple[Any, dict[str, Any]]:
         """Reset the environment and add the mask."""
-        observation, info = self.env.reset(**settings)
-        return observation, {**info, KEY: self._mask()}
+        observation, info = reset_parts(self.env.reset(**settings))
+        return observation, {**read_info(info), KEY: self._mask()}
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Step the environment and add the mask."""
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        return observation, reward, terminated, truncated, {**info, KEY: self._mask()}
+        observation, reward, terminated, truncated, info = step_parts(self.env.step(action))
+        return observation, reward, terminated, truncated, {**read_info(info), KEY: self._mask()}
 
     def _mask(self) -> Any:
         return self.env.get_wrapper_attr(METHOD)()
@@ -41,40 +42,24 @@ def with_mask_in_info(environment: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
     return environment
 
 
-if TYPE_CHECKING:
-    _VectorEnv = VectorEnv[Any, Any, Any]
-else:  # mixed into vector environments
-    _VectorEnv = object
+class InfoMask:
+    """Read the mask in the info of one environment, before it is put together with those of others.
 
-
-class ReadsMasks(_VectorEnv):
-    """Read each mask before Gymnasium copies it into one array of all masks; a mixin of vector environments.
-
-    Gymnasium's array has the shape and dtype of the first mask, which the others need not have. Here each mask becomes
-    (mask_size,) bool, or the error names its environment.
+    Args:
+        space: the environment's action space.
     """
 
-    _mask_adapter: ActionAdapter | None = None
-    _within_info = False  # whether `_add_info` is calling itself for a nested dictionary
+    def __init__(self, space: gym.Space[Any]) -> None:
+        self._adapter = ActionAdapter(action_space(space))
 
-    def _add_info(self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int) -> dict[str, Any]:
-        if self._within_info:
-            return super()._add_info(vector_infos, env_info, env_num)
-        if KEY in env_info:
-            env_info = self._with_mask_read(env_info, env_num)
-        self._within_info = True
-        try:
-            return super()._add_info(vector_infos, env_info, env_num)
-        finally:
-            self._within_info = False
+    def __call__(self, info: Mapping[str, Any], index: int) -> Bools | None:
+        """Return the mask of environment ``index`` as (mask_size,) bool, or None.
 
-    def _with_mask_read(self, info: dict[str, Any], index: int) -> dict[str, Any]:
-        if self._mask_adapter is None:
-            self._mask_adapter = ActionAdapter(action_space(self.single_action_space))
-        others = {key: value for key, value in info.items() if key != KEY}
-        if info[KEY] is None or not self._mask_adapter.mask_size:
-            return others
-        return {**others, KEY: _read(info[KEY], self._mask_adapter, index)}
+        Raises:
+            FailedEnvironment: a mask of another shape, or one that holds something other than flags.
+        """
+        mask = info.get(KEY)
+        return None if mask is None or not self._adapter.mask_size else _read(mask, self._adapter, index)
 
 
 def _read(mask: Any, adapter: ActionAdapter, index: int) -> Bools:

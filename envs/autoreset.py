@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode
 from ppocore.envs.base import Step, episode_seed
 from ppocore.envs.restoring import Restoring
 from ppocore.errors import EnvironmentFault
+from ppocore.spaces import fitted
 from ppocore.typing import Array
 
 
@@ -42,18 +43,8 @@ class DisabledAutoreset(Restoring):
             if self._seeds_each:
                 seeds[index] = episode_seed(self._seed, index, self._episodes[index] + 1)
             self._begin_episode(index, at=self._steps, seed=seeds[index])
-        try:
-            # Annotated as one seed for all, but Gymnasium's own vector environments take a list.
-            seed: Any = seeds if self._seeds_each else None
-            with self._alarm:
-                structured, info = self._vector.reset(seed=seed, options={"reset_mask": self._ended.copy()})
-            observations = self._array(structured)
-            self._masks.read(info, keep=~self._ended)
-        except Exception as error:
-            raise self._fault("reset", error) from error
-        self._check_observations(observations)
-        self._check_masks()
-        return observations
+        seed = seeds if self._seeds_each else None
+        return self._reset_vector(seed, {"reset_mask": self._ended.copy()}, keep=~self._ended)
 
 
 class NextStepAutoreset(Restoring):
@@ -116,9 +107,9 @@ class SameStepAutoreset(Restoring):
                 f'{self.name}: the episode of environment {index} ended without an info["final_obs"], which '
                 f"the autoreset mode SAME_STEP requires, {self._location(index, self._steps)}"
             )
-        if self._is_box:
-            return final
         try:
+            if self._is_box:
+                return fitted(final, self._successors.dtype, self._successors.shape[1:])
             return self.observation_mapping.flatten_one(final)
         except ValueError as error:
             raise EnvironmentFault(

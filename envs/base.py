@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -12,13 +13,15 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from ppocore.envs.action_masks import MaskReader
-from ppocore.envs.errors import describe, failing_environment, unresponsive_worker
-from ppocore.envs.infos import own_info
+from ppocore.envs.errors import FailedEnvironment, describe, failing_environment, unresponsive_worker
+from ppocore.envs.infos import from_list, own_info
+from ppocore.envs.observations import storable_dtype
 from ppocore.envs.replay import ActionLog
 from ppocore.envs.spaces import action_space, observation_mapping
 from ppocore.envs.timeout import Alarm, TimeLimitExceeded
 from ppocore.envs.workers import dead_worker, end_workers
 from ppocore.errors import EnvironmentFault
+from ppocore.spaces import fitted
 from ppocore.typing import Array, Bools, Floats
 
 
@@ -58,6 +61,18 @@ def episode_seed(seed: int, index: int, episode: int) -> int:
     return int(sequence.generate_state(1)[0]) >> 1
 
 
+_LARGEST = float(np.finfo(np.float32).max)
+_SQUARE = _LARGEST * _LARGEST
+"""No number is too large, or not finite, if the sum of all squares is at most this."""
+
+
+def _as_dict(info: Any) -> dict[str, Any]:
+    """Return the info of a vector environment, which may be a list of a dict for each environment."""
+    if isinstance(info, Mapping):
+        return info if isinstance(info, dict) else dict(info)
+    return from_list(info) if isinstance(info, list | tuple) else {}
+
+
 class VectorEnvironments(ABC):
     """Step N environments together; `make_environments` makes an instance.
 
@@ -80,6 +95,8 @@ class VectorEnvironments(ABC):
         self.observation_mapping = observation_mapping(vector.single_observation_space)
         self.episode_seeds: list[int | None] = [None] * self.num_envs
         self._vector = vector
+        # Those made here check what each environment returns, and give arrays; a wrapper around them may not.
+        self._is_checked = getattr(type(vector), "returns_checked", False)
         self._seed = seed
         # Other vector environments take one seed for all their episodes.
         self._seeds_each = isinstance(vector.unwrapped, SyncVectorEnv | AsyncVectorEnv)
@@ -101,11 +118,11 @@ class VectorEnvironments(ABC):
         self._masks = MaskReader(vector, self.action_space)
         shape = self.observation_mapping.shape
         self._is_box = shape is not None  # whose observations are not flattened
-        dtype = vector.single_observation_space.dtype if self._is_box else np.float64
-        self._successors: Array = np.zeros((self.num_envs, *(shape or (self.observation_mapping.size,))), dtype)
-        self._zero_rewards = np.zeros(self.num_envs)
-        is_floating = self._successors.dtype.kind == "f"
-        self._zero_observations = np.zeros_like(self._successors) if is_floating else None
+        dtype = storable_dtype(np.dtype(vector.single_observation_space.dtype if self._is_box else np.float64))
+        row = shape if shape is not None else (self.observation_mapping.size,)
+        self._successors: Array = np.zeros((self.num_envs, *row), dtype)
+        is_float32 = dtype.kind == "f" and dtype.itemsize <= 4
+        self._zero_observations = np.zeros_like(self._successors) if is_float32 else None
 
     @property
     def action_masks(self) -> Bools | None:
@@ -131,27 +148,46 @@ class VectorEnvironments(ABC):
         self.acting = self._all_valid
         seeds = [episode_seed(self._seed, index, 0) for index in range(self.num_envs)]
         self.episode_seeds = [*seeds] if self._seeds_each else [None] * self.num_envs
-        try:
-            # Annotated as one seed for all, but Gymnasium's own vector environments take a list.
-            seed: Any = seeds if self._seeds_each else seeds[0]
-            with self._alarm:
-                structured, info = self._vector.reset(seed=seed)
-            observations = self._array(structured)
-            self._masks.read(info)
-        except Exception as error:
-            raise self._fault("reset", error) from error
-        if observations.shape != self._successors.shape:
-            raise EnvironmentFault(
-                f"{self.name} gave observations of shape {observations.shape}, expected {self._successors.shape}"
-            )
-        self._check_observations(observations)
-        self._check_masks()
+        # Annotated as one seed for all, but Gymnasium's own vector environments take a list.
+        observations = self._reset_vector(seeds if self._seeds_each else seeds[0])
         self._running = True
         return observations
 
+    def _reset_vector(
+        self, seed: Any, options: dict[str, Any] | None = None, keep: Array | None = None, limited: bool = True
+    ) -> Array:
+        """Reset the vector environment, but for those in ``keep``, and check what it returns."""
+        settings = {} if options is None else {"options": options}
+        try:
+            with self._alarm if limited else nullcontext():
+                structured, info = self._vector.reset(seed=seed, **settings)
+            observations = self._array(structured)
+            self._masks.read(_as_dict(info), keep=keep)
+        except BaseException as error:
+            raise self._fault("reset", error) from error
+        self._check_observations(observations)
+        self._check_masks()
+        return observations
+
     def _array(self, observations: Any) -> Array:
-        """Convert the vector environment's observations to one array, ``(N, *O)`` or flattened."""
-        return np.asarray(observations) if self._is_box else self.observation_mapping.flatten(observations)
+        """Convert the vector environment's observations to one array, ``(N, *O)`` or flattened.
+
+        Raises:
+            ValueError: another shape, or numbers that the space's dtype cannot hold.
+        """
+        if not self._is_box:
+            return self.observation_mapping.flatten(observations)
+        expected = self._successors
+        if type(observations) is np.ndarray and observations.shape == expected.shape:
+            kind = observations.dtype.kind
+            if observations.dtype is expected.dtype or (
+                kind == "f" and expected.dtype.kind == "f" and observations.dtype.itemsize <= 8
+            ):
+                return observations
+        try:
+            return fitted(observations, expected.dtype, expected.shape)
+        except ValueError as error:
+            raise ValueError(f"the array of all observations {error}") from error
 
     @abstractmethod
     def state(self) -> dict[str, Array]:
@@ -201,18 +237,26 @@ class VectorEnvironments(ABC):
     def close(self) -> None:
         """Close the environments and end their processes; may be called in any state, and again."""
         self._running = False
-        if self._vector.unwrapped.closed:
+        base = self._vector.unwrapped
+        if getattr(base, "closed", False):
             return
+        failures: list[str] = []
         try:
-            if isinstance(self._vector.unwrapped, AsyncVectorEnv):
-                end_workers(self._vector.unwrapped, self._closing_seconds)
+            if isinstance(base, AsyncVectorEnv):
+                failures = end_workers(base, self._closing_seconds)
             self._vector.close()
-        except Exception as error:
-            # Nothing depends on the environments any more, and this must not hide an earlier error.
-            message = f"{self.name} failed while closing: {describe(error)}"
-            warnings.warn(message, RuntimeWarning, stacklevel=2)
+        except FailedEnvironment as error:
+            failures = [f"environment {error.index}: {describe(error)}"]
+        except (Exception, SystemExit) as error:
+            failures = [describe(error)]
         finally:
-            self._vector.unwrapped.closed = True  # not every vector environment sets it, and a second close may fail
+            with suppress(AttributeError):  # not every vector environment sets it, and a second close may fail
+                base.closed = True
+        if failures:
+            # Nothing depends on the environments any more, and this must not hide an earlier error or a result, not
+            # even where an environment has turned warnings into errors.
+            with suppress(RuntimeWarning):
+                warnings.warn(f"{self.name} failed while closing: {failures[0]}", RuntimeWarning, stacklevel=2)
 
     def __enter__(self) -> VectorEnvironments:
         return self
@@ -232,14 +276,44 @@ class VectorEnvironments(ABC):
         try:
             with self._alarm:
                 observations, rewards, terminated, truncated, info = self._vector.step(actions)
-            observations, rewards = self._array(observations), np.asarray(rewards, np.float64)
+            if not (self._is_checked and self._is_box):
+                observations = self._array(observations)
+            if not self._is_checked:
+                rewards, info = self._rewards(rewards), _as_dict(info)
+                terminated, truncated = self._flags("terminated", terminated), self._flags("truncated", truncated)
             self._masks.read(info)
             np.logical_or(terminated, truncated, out=self._ended)
-        except Exception as error:
+        except BaseException as error:
             raise self._fault("step", error) from error
         self._steps += 1
         self._info = info
         return observations, rewards, terminated, truncated, info
+
+    def _rewards(self, rewards: Any) -> Floats:
+        """Return the rewards of all environments as (N,) float64.
+
+        Raises:
+            ValueError: another shape, or something other than numbers.
+        """
+        if type(rewards) is np.ndarray and rewards.dtype.kind == "f" and rewards.shape == self._ended.shape:
+            return rewards.astype(np.float64, copy=False)
+        try:
+            return fitted(rewards, np.dtype(np.float64), self._ended.shape)
+        except ValueError as error:
+            raise ValueError(f"the array of all rewards {error}") from error
+
+    def _flags(self, name: str, flags: Any) -> Bools:
+        """Return the flags of all environments as (N,) bool.
+
+        Raises:
+            ValueError: another shape, or something other than flags.
+        """
+        if type(flags) is np.ndarray and flags.dtype.kind == "b" and flags.shape == self._ended.shape:
+            return flags
+        try:
+            return fitted(flags, np.dtype(np.bool_), self._ended.shape)
+        except ValueError as error:
+            raise ValueError(f"the array of all {name} {error}") from error
 
     def _begin_episode(self, index: int, *, at: int, seed: int | None = None) -> None:
         self._starts[index] = at
@@ -247,15 +321,19 @@ class VectorEnvironments(ABC):
         self.episode_seeds[index] = seed
 
     def _check_observations(self, observations: Array) -> None:
-        # One dot product: zero times a finite number is zero, zero times NaN or infinity is NaN.
-        # `vdot`, because `dot` warns of invalid values.
-        zeros = self._zero_observations
-        if zeros is not None and np.vdot(zeros, observations) != 0.0:
-            self._raise_if_non_finite("observation", observations)
+        if observations.dtype.kind != "f":
+            return
+        if observations.dtype.itemsize <= 4 and self._zero_observations is not None:
+            # One dot product: zero times a finite number is zero, zero times NaN or infinity is NaN.
+            # `vdot`, because `dot` warns of invalid values.
+            if np.vdot(self._zero_observations, observations) != 0.0:
+                self._raise_if_misfit("observation", observations)
+        elif not np.vdot(observations, observations) <= _SQUARE:
+            self._raise_if_misfit("observation", observations)
 
     def _check_rewards(self, rewards: Array) -> None:
-        if np.vdot(self._zero_rewards, rewards) != 0.0:
-            self._raise_if_non_finite("reward", rewards)
+        if not np.vdot(rewards, rewards) <= _SQUARE:
+            self._raise_if_misfit("reward", rewards)
 
     def _check_masks(self) -> None:
         index = self._masks.first_without_choice(self.acting)
@@ -265,18 +343,22 @@ class VectorEnvironments(ABC):
                 f"{self._masks.every_choice}, {self._location(index, self._steps)}"
             )
 
-    def _raise_if_non_finite(self, what: str, values: Array) -> None:
-        where = np.argwhere(~np.isfinite(values))
+    def _raise_if_misfit(self, what: str, values: Array) -> None:
+        """Raise a fault if a number is not finite in float32, in which rollouts are stored."""
+        where = np.argwhere(~(np.abs(values) <= _LARGEST))
         if len(where):
             index, *element = where[0].tolist()
             value = values[tuple(where[0])]
             at = f" with {value} at {element}" if element else f" {value}"
+            too_large = ", which is too large for float32" if np.isfinite(value) else ""
             raise EnvironmentFault(
-                f"{self.name}: environment {index} gave the {what}{at}, {self._location(index, self._steps)}"
+                f"{self.name}: environment {index} gave the {what}{at}{too_large}, {self._location(index, self._steps)}"
             )
 
-    def _fault(self, call: str, error: Exception) -> EnvironmentFault:
+    def _fault(self, call: str, error: BaseException) -> EnvironmentFault:
         """Return the fault to raise in place of an exception of the vector environment."""
+        if isinstance(error, KeyboardInterrupt):
+            raise error
         base = self._vector.unwrapped
         index, message = failing_environment(self._vector, error), describe(error)
         if isinstance(error, TimeLimitExceeded):

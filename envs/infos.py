@@ -1,13 +1,22 @@
-"""The info of one environment, taken out of that of a vector of them."""
+"""The info of one environment, read alone or taken out of that of a vector of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+import pickle
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 FINAL = ("final_obs", "final_info")
+OWN = "own_info"
+"""The key under which vector environments made here hand on what each environment said at the end of its episode.
+
+Nothing else is read but masks: Gymnasium merges all infos of every step into arrays, which fails where one environment
+says None, or a longer array, where another said a number.
+"""
 
 
 def own_info(info: Mapping[str, Any], index: int) -> dict[str, Any]:
@@ -17,16 +26,73 @@ def own_info(info: Mapping[str, Any], index: int) -> dict[str, Any]:
     what all environments said, each entry ``key`` an array with a flag in ``_key`` for those that said it. An entry
     that is None is left out.
     """
+    if OWN in info:
+        others = _entries({key: value for key, value in info.items() if key.removeprefix("_") != "action_mask"}, index)
+        return {**others, **info[OWN][index]}
     final = _entry(info, "final_info", index)
     if isinstance(final, Mapping):
         return dict(final)
     return _entries(info, index)
 
 
+def kept(value: Any) -> Any:
+    """Copy an info as far as the environment may change it later: its dicts, lists and arrays."""
+    if isinstance(value, Mapping):
+        return {key: kept(part) for key, part in value.items()}
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, np.number | np.bool_):
+        return value.item()
+    return copy.copy(value) if type(value) is list else value
+
+
+def pickled(info: Mapping[str, Any]) -> bytes:
+    """Pickle an info for another process, without the entries that cannot be pickled."""
+    try:
+        return pickle.dumps(kept(info))
+    except Exception:  # whatever an object raises
+        parts = {}
+        for key, value in info.items():
+            with suppress(Exception):
+                pickle.dumps((key, value))
+                parts[key] = value
+        return pickle.dumps(kept(parts))
+
+
+def unpickled(info: bytes) -> dict[str, Any]:
+    """Invert `pickled`; empty if this process cannot read it."""
+    with suppress(Exception):
+        read = pickle.loads(info)
+        if isinstance(read, dict):
+            return read
+    return {}
+
+
+def joined(count: int, masks: Mapping[int, Any], finals: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
+    """Return the info of a vector of ``count`` environments, with their masks and final infos by index."""
+    info: dict[str, Any] = {}
+    if masks:
+        given = [masks.get(index) for index in range(count)]
+        info["action_mask"] = np.array(given) if len(masks) == count else given
+    if finals:
+        info[OWN] = [finals.get(index, {}) for index in range(count)]
+    return info
+
+
+def from_list(infos: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a list of one dict for each environment as one dict of lists."""
+    keys = dict.fromkeys(key for info in infos for key in info)
+    lists: dict[str, Any] = {}
+    for key in keys:
+        lists[key] = [info.get(key) for info in infos]
+        lists[f"_{key}"] = np.array([key in info for info in infos])
+    return lists
+
+
 def _entries(info: Mapping[str, Any], index: int) -> dict[str, Any]:
     own = {}
     for key in info:
-        if key in FINAL or (key.startswith("_") and key[1:] in info):
+        if key in FINAL or key == OWN or (str(key).startswith("_") and str(key)[1:] in info):
             continue
         value = _entry(info, key, index)
         if value is not None:
@@ -34,16 +100,16 @@ def _entries(info: Mapping[str, Any], index: int) -> dict[str, Any]:
     return own
 
 
-def _entry(info: Mapping[str, Any], key: str, index: int) -> Any:
+def _entry(info: Mapping[str, Any], key: Any, index: int) -> Any:
     """One environment's part of an entry; None where it has none."""
-    values, said = info.get(key), info.get("_" + key)
+    values, said = info.get(key), info.get(f"_{key}")
     if said is not None and not said[index]:
         return None
     if isinstance(values, Mapping):
         return _entries(values, index)
     if isinstance(values, np.ndarray):
         values = list(values) if values.ndim else None
-    if not isinstance(values, list | tuple) or index >= len(values):
+    if not isinstance(values, Sequence) or isinstance(values, str | bytes) or index >= len(values):
         return None  # of the vector as a whole
     value = values[index]
     if isinstance(value, np.generic):

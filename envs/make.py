@@ -15,7 +15,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from ppocore.envs.action_masks import MaskInInfo, with_mask_in_info
 from ppocore.envs.autoreset import BY_MODE
 from ppocore.envs.base import Step, VectorEnvironments, episode_seed
+from ppocore.envs.errors import FailedEnvironment, describe
 from ppocore.envs.lookup import find_spec
+from ppocore.envs.observations import WithStorableSpace, with_storable_space
 from ppocore.envs.spaces import action_space, observation_mapping
 from ppocore.envs.sync import LeanSyncVectorEnv
 from ppocore.envs.workers import WorkerVectorEnv
@@ -26,6 +28,8 @@ __all__ = ["Step", "VectorEnvironments", "episode_seed", "make_environments"]
 Environment = gym.Env[Any, Any]
 Vector = VectorEnv[Any, Any, Any]
 
+LARGEST_OBSERVATION = 10**8
+"""The most numbers that an observation may have."""
 VECTORIZATIONS = ("sync", "async", "vector")
 
 
@@ -79,6 +83,9 @@ def make_environments(
 
 
 def _wrap(vector: Vector, name: str, seed: int, timeout: float | None) -> VectorEnvironments:
+    for attribute in ("num_envs", "single_observation_space", "single_action_space"):
+        if getattr(vector, attribute, None) is None:
+            raise UsageError(f"the vector environment {name} has no {attribute}, which a VectorEnv must have: set it")
     observation_mapping(vector.single_observation_space)  # these refuse what is not supported
     action_space(vector.single_action_space)
     return BY_MODE[_autoreset_mode(vector, name)](vector, name=name, seed=seed, timeout=timeout)
@@ -126,14 +133,35 @@ def _make_vector(makers: list[Callable[[], Environment]], vectorization: str) ->
     if vectorization == "async":
         return WorkerVectorEnv(makers)
     vector = LeanSyncVectorEnv(makers)
-    made = [environment.env if isinstance(environment, MaskInInfo) else environment for environment in vector.envs]
-    if len({id(environment) for environment in made}) < len(makers):
+    if len({id(_without_ours(environment)) for environment in vector.envs}) < len(makers):
         raise UsageError("env returned the same environment twice; it must make a new one at each call")
     return vector
 
 
 def _make_one(make: Callable[[], Environment]) -> Environment:
-    return with_mask_in_info(make())
+    environment = with_mask_in_info(make())
+    _check_spaces(environment)  # before processes are started for others of its kind
+    return with_storable_space(environment)
+
+
+def _check_spaces(environment: Environment) -> None:
+    """Refuse spaces that are not supported, or not there."""
+    for attribute in ("observation_space", "action_space"):
+        if getattr(environment, attribute, None) is None:
+            raise UsageError(f"the environment {environment} has no {attribute}: set it in its constructor")
+    size = observation_mapping(environment.observation_space).size
+    if size > LARGEST_OBSERVATION:
+        raise UsageError(
+            f"an observation in {environment.observation_space} is {size:,} numbers, one for each choice of a Discrete "
+            "space, too many for a network: give it other observations, with a gymnasium.ObservationWrapper"
+        )
+    action_space(environment.action_space)
+
+
+def _without_ours(environment: Environment) -> Environment:
+    while isinstance(environment, MaskInInfo | WithStorableSpace):
+        environment = environment.env
+    return environment
 
 
 def _call_maker(name: str, make: Callable[[], Vector]) -> Vector:
@@ -143,12 +171,13 @@ def _call_maker(name: str, make: Callable[[], Vector]) -> Vector:
         raise
     except (DependencyNotInstalled, ImportError) as error:
         raise UsageError(f"{name} needs a package that is not installed: {error}") from error
-    except (EOFError, ConnectionError) as error:
-        raise UsageError(
-            f"{name} could not be made: a worker process ended while making it; what it printed says why"
-        ) from error
-    except Exception as error:
-        raise UsageError(f"{name} could not be made: {type(error).__name__}: {error}") from error
+    except ChildProcessError as error:
+        raise UsageError(f"{name} could not be made: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also SystemExit, which must not end the program as if all were well
+        index = f"environment {error.index}: " if isinstance(error, FailedEnvironment) else ""
+        raise UsageError(f"{name} could not be made: {index}{describe(error)}") from error
 
 
 def _vector_entry_point(name: str, spec: EnvSpec, num_envs: int, kwargs: dict[str, Any]) -> Vector:
@@ -184,4 +213,7 @@ def _name_of_callable(make: Callable[..., Any]) -> str:
 
 
 def _name_of_vector(vector: Vector) -> str:
-    return vector.spec.id if vector.spec is not None else type(vector.unwrapped).__name__
+    """Return the id of a vector environment, or else the name of its class; not every library's has them."""
+    base = getattr(vector, "unwrapped", vector)
+    name = getattr(getattr(vector, "spec", None), "id", None)
+    return name if isinstance(name, str) else type(base).__name__

@@ -92,15 +92,7 @@ class Restoring(VectorEnvironments):
             seed = episode_seed(self._seed, index, self._episodes[index] + 1)
             self._begin_episode(index, at=self._steps, seed=seed if self._seeds_each else None)
         seeds: Any = self.episode_seeds if self._seeds_each else episode_seed(self._seed, 0, self._steps + 1)
-        try:
-            structured, info = self._vector.reset(seed=seeds)
-            observations = self._array(structured)
-            self._masks.read(info)
-        except Exception as error:
-            raise self._fault("reset", error) from error
-        self._check_observations(observations)
-        self._check_masks()
-        return observations
+        return self._reset_vector(seeds, limited=False)
 
 
 def _replay(vector: VectorEnv[Any, Any, Any], requests: Sequence[ReplayRequest]) -> list[ReplayResult]:

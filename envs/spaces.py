@@ -27,7 +27,7 @@ from ppocore.spaces import (
 )
 
 
-def action_space(space: Space[Any]) -> ActionSpace:
+def action_space(space: Space[Any] | None) -> ActionSpace:
     """Convert a ``Discrete``, ``MultiDiscrete`` or ``MultiBinary`` space, or a ``Box`` with a floating dtype.
 
     Raises:
@@ -48,12 +48,12 @@ def action_space(space: Space[Any]) -> ActionSpace:
     )
 
 
-def observation_mapping(space: Space[Any]) -> ObservationMapping:
+def observation_mapping(space: Space[Any] | None) -> ObservationMapping:
     """Return the flattening of a space's observations; see `observation_space`."""
     return ObservationMapping(observation_space(space))
 
 
-def observation_space(space: Space[Any], path: str = "") -> ObservationSpace:
+def observation_space(space: Space[Any] | None, path: str = "") -> ObservationSpace:
     """Convert an observation space.
 
     Supported are ``Box`` of any shape with at least one element and any integer, bool or floating dtype; ``Discrete``,

@@ -8,6 +8,7 @@ from ppocore.spaces.action_spaces import (
     MultiBinaryAction,
     MultiDiscreteAction,
 )
+from ppocore.spaces.fitting import fitted
 from ppocore.spaces.masks import every_choice, leaves_nothing, read_mask
 from ppocore.spaces.observation_mapping import ObservationMapping
 from ppocore.spaces.observation_spaces import (
@@ -20,6 +21,8 @@ from ppocore.spaces.observation_spaces import (
     MultiDiscreteObservation,
     ObservationSpace,
     TupleObservation,
+    entry,
+    part_name,
 )
 
 __all__ = [
@@ -40,7 +43,10 @@ __all__ = [
     "ObservationMapping",
     "ObservationSpace",
     "TupleObservation",
+    "entry",
     "every_choice",
+    "fitted",
     "leaves_nothing",
+    "part_name",
     "read_mask",
 ]

@@ -22,6 +22,14 @@ Path = tuple[Any, ...]
 """The keys that lead to a part of an observation."""
 
 
+class RowError(ValueError):
+    """Report the row of a batch that is not in its space."""
+
+    def __init__(self, row: int, message: str) -> None:
+        super().__init__(message)
+        self.row = row
+
+
 class ObservationSpace(ABC):
     """Define what every observation space does."""
 
@@ -148,6 +156,12 @@ class ChoiceSpace(ArraySpace):
         choices, start = np.array(self.components, np.int64).T
         return choices, start, np.cumsum(choices) - choices
 
+    def contains(self, observation: Array) -> bool:
+        """Tell whether one observation, an array of integers, is in the space."""
+        choices, start, _ = self._columns
+        counted = observation.ravel() - start
+        return bool(((counted >= 0) & (counted < choices)).all())
+
     def write(self, batch: Array, out: Array, name: str) -> None:
         """See `ArraySpace.write`."""
         choices, start, first = self._columns
@@ -155,7 +169,7 @@ class ChoiceSpace(ArraySpace):
         outside = ~((counted >= 0) & (counted < choices) & (counted == np.floor(counted))).all(axis=1)
         if outside.any():
             row = int(outside.argmax())
-            raise ValueError(f"{name} is {batch[row].tolist()} in row {row}, which is not in its space")
+            raise RowError(row, f"{name} is {batch[row].tolist()} in row {row}, which is not in its space")
         out[...] = 0.0
         np.put_along_axis(out, counted.astype(np.int64) + first, 1.0, axis=1)
 
@@ -173,6 +187,10 @@ class DiscreteObservation(ChoiceSpace):
     def components(self) -> tuple[tuple[int, int], ...]:
         """See `ChoiceSpace.components`."""
         return ((self.n, self.start),)
+
+    def contains(self, observation: Array) -> bool:
+        """See `ChoiceSpace.contains`."""
+        return self.start <= int(observation) < self.start + self.n
 
     def to_dict(self) -> dict[str, Any]:
         """See `ObservationSpace.to_dict`."""

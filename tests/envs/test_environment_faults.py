@@ -133,8 +133,8 @@ def dies():
     ("fault", "message"),
     [
         (dies, r"its worker process ended \(exit code 41\)"),
-        (cannot_be_pickled, "an exception that cannot be pickled"),
-        (cannot_be_unpickled, "an exception that cannot be pickled"),
+        (cannot_be_pickled, "LookupError: no such joint"),
+        (cannot_be_unpickled, "TwoArguments: an exception made of two arguments"),
     ],
 )
 def test_a_worker_that_is_lost_is_named_and_nothing_is_left(fault, message):

@@ -128,7 +128,8 @@ def test_an_observation_out_of_its_space_is_a_fault():
         for _ in range(3):
             environments.step(np.zeros(2, np.int64))
         with pytest.raises(
-            EnvironmentFault, match=r"failed in step \(step 4 .*observation is \[?8\]? in row 1, which is not"
+            EnvironmentFault,
+            match=r"environment 1 failed in step, step 4 .*the observation 8, which is not in its space",
         ):
             environments.step(np.array([0, 1]))
 
