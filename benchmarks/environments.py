@@ -84,12 +84,15 @@ class Case:
         """Return its name among the results."""
         return " ".join(filter(None, (self.package, self.id, self.note)))
 
-    def make(self) -> Any:
-        """Return what `train` takes: an id, a callable, or a vector environment."""
+    def register_ids(self) -> None:
+        """Import the module and call the function that register the id."""
         if self.module:
             importlib.import_module(self.module)
         if self.register:
             environment_makers.attribute(self.register)()
+
+    def make(self) -> Any:
+        """Return what `train` takes: an id, a callable, or a vector environment."""
         if self.maker:
             function = getattr(environment_makers, self.maker)
             make = partial(function, self.id, **self.kwargs)
@@ -214,6 +217,10 @@ def measure(case: Case) -> dict[str, Any]:
     """Return what happened to one environment."""
     began = time.perf_counter()
     row = nothing_yet(case)
+    try:
+        case.register_ids()
+    except Exception as error:
+        return row | {"problem": f"{type(error).__name__}: {error}"}
     whole, row["problem"] = in_a_fork(partial(train_whole, case))
     row["trained"] = whole is not None
     spaces, _ = in_a_fork(partial(describe, case))
@@ -225,9 +232,7 @@ def measure(case: Case) -> dict[str, Any]:
         _, problem = in_a_fork(partial(train_half, case, directory))
         if not problem:
             resumed, problem = in_a_fork(partial(resume_rest, case, directory))
-            row["resumed"] = problem or ("yes" if resumed == whole else "another fingerprint")
-        else:
-            row["resumed"] = problem
+        row["resumed"] = problem or ("yes" if resumed == whole else "another fingerprint")
         if row["resumed"] == "yes":
             length, problem = in_a_fork(partial(evaluate_one, case, directory))
             row["evaluated"] = problem or f"{length} steps"

@@ -48,7 +48,9 @@ import numpy as np
 
 class Unseeded(gym.Env):
     observation_space, action_space = gym.spaces.Box(-np.inf, np.inf, (2,)), gym.spaces.Discrete(2)
-    random = np.random.default_rng()  # of every process, another one
+
+    def __init__(self):
+        self.random = np.random.default_rng()
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
