@@ -42,3 +42,11 @@ def test_the_python_of_the_page_on_callbacks_runs(number, tmp_path, monkeypatch)
     assert len(blocks) == 4, "adapt the parameters of this test"
     monkeypatch.chdir(tmp_path)
     exec(compile(blocks[number], f"callbacks.md block {number}", "exec"), {"__name__": "__main__"})
+
+
+def test_the_first_python_of_the_page_on_environments_runs(tmp_path, monkeypatch):
+    """The others need packages that are not installed here."""
+    block = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "environments.md").read_text(), re.DOTALL)[1]
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "environments.md", "exec"), {"__name__": "__main__"})
+    assert (tmp_path / "target" / "policy.safetensors").exists()
