@@ -108,7 +108,8 @@ class ConsoleReporter:
         )
 
     def _left(self, metrics: dict[str, Any]) -> str:
-        seconds = (self._total - metrics["steps"]) / max(metrics["steps_per_second"], 1e-9)
+        # From the time, because a speed that is rounded may be 0.
+        seconds = (self._total - metrics["steps"]) * metrics["seconds"] / max(metrics["steps"], 1)
         return str(tqdm.format_interval(min(max(seconds, 0.0), 1e9)))
 
     def close(self) -> None:

@@ -121,6 +121,8 @@ class LocalCollector:
         if observations.dtype != dtype:
             raise ValueError(f"it has observations of dtype {observations.dtype}, expected {dtype}")
         self._observations, lost = self.environments.restore(state, observations)
+        # A wrapper may change rewards by what it has seen in earlier episodes: these must be the same, too.
+        self._observations, lost = self.environments.restore(state, observations, self.statistics.current_returns)
         return lost
 
     def close(self) -> None:

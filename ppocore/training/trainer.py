@@ -26,6 +26,7 @@ from ppocore.training.callbacks import Callback, Run, end_callbacks
 from ppocore.training.collector import Collector, CollectorSetup
 from ppocore.training.fingerprint import Digests, digests, fingerprint
 from ppocore.training.history import History
+from ppocore.training.large_input import warn_of_large_input
 from ppocore.training.learner import Learned, Learner
 from ppocore.training.memory import check_memory
 from ppocore.training.result import TrainResult
@@ -98,6 +99,7 @@ class Trainer:
         )
         self._actor: ActingNetwork | BackendActor
         if self.backend.own_network is None:
+            warn_of_large_input(collector.observation_mapping, self.spec)
             self.backend.load_state(self.spec.initial_weights(weights_rng))
             self._actor = ActingNetwork(self.spec, config.precision)
         else:
