@@ -31,6 +31,7 @@ from ppocore.runs import (
     Saving,
     check_same_environments,
     check_same_settings,
+    located,
     os_errors_as_usage_errors,
     read_configuration,
     record_changes,
@@ -121,10 +122,11 @@ def train(
         raise UsageError(f"evaluate_episodes needs an environment's id or a callable, not {given}: leave it out")
     observers = [*reporter_callbacks(reporters), *as_callbacks(callbacks)]
     computed = Runtime().updated(runtime, backend, device)
+    location = None if run_dir is None else located(run_dir)  # before an environment may change the directory
     with _trainer(env, config, int(seed), computed, env_kwargs, collector) as trainer:
         if run_dir is None:
             return trainer.run(observers)
-        with RunDirectory.create(run_dir) as directory:
+        with RunDirectory.create(run_dir, location) as directory:
             directory.write_configuration(
                 RunConfiguration(
                     env=trainer.collector.name,

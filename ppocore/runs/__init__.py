@@ -5,6 +5,7 @@ from ppocore.runs.compare import Comparison, compare
 from ppocore.runs.configuration import RunConfiguration, Saving, runtime_as_json
 from ppocore.runs.directory import (
     RunDirectory,
+    located,
     os_errors_as_usage_errors,
     read_configuration,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "encode_bundle",
     "encode_checkpoint",
     "environment_of",
+    "located",
     "os_errors_as_usage_errors",
     "read_bundle",
     "read_checkpoint",
