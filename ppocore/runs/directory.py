@@ -72,7 +72,11 @@ class RunDirectory:
             warn(f"run directory {self.path} was removed during the run: it is made again, without older checkpoints")
             self.location.mkdir(parents=True, exist_ok=True)
             self._lock.release()
-            self._lock, self._identity = RunLock(self.location), _identity(self.location)
+            try:
+                self._lock = RunLock(self.location)
+            except UsageError as error:
+                raise OSError(errno.EBUSY, str(error)) from error
+            self._identity = _identity(self.location)
         write_atomically(configuration, self._configuration)
 
     @classmethod

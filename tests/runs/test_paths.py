@@ -144,6 +144,7 @@ class TestLinks:
         os.link(tmp_path / "precious", tmp_path / "run" / ".lock")
         train("CartPole-v1", SMALL, run_dir=tmp_path / "run")
         assert (tmp_path / "precious").read_bytes() == b"precious"
+        assert os.stat(tmp_path / "precious").st_nlink == 1  # the run has a lock of its own
 
     @pytest.mark.parametrize("symbolic", [False, True])
     def test_a_copy_by_links_does_not_change_the_original(self, symbolic, run, tmp_path):
@@ -241,6 +242,17 @@ class TestDirectories:
         assert rows(directory) == expected[0]
         assert contents(directory)[1]["policy.safetensors"] == expected[1]["policy.safetensors"]
         assert contents(directory)[1][run_files(directory)[-1].name] == expected[1][run_files(directory)[-1].name]
+
+    def test_a_configuration_that_is_removed_is_written_again(self, tmp_path):
+        directory, seen = tmp_path / "run", []
+
+        def remove(run):
+            if run.snapshot.iterations == 7:
+                seen.append((directory / "config.json").read_bytes())
+                (directory / "config.json").unlink()
+
+        train("CartPole-v1", SMALL, run_dir=directory, checkpoint_every=3, callbacks=[remove])
+        assert [(directory / "config.json").read_bytes()] == seen
 
     def test_one_that_cannot_be_made_again_ends_in_a_sentence(self, tmp_path):
         directory = tmp_path / "above" / "run"
