@@ -34,6 +34,7 @@ from ppocore.runs import (
     UnusedDirectory,
     check_same_environments,
     check_same_settings,
+    located,
     os_errors_as_usage_errors,
     read_configuration,
     record_changes,
@@ -153,10 +154,12 @@ def train(
         raise UsageError(f"evaluate_episodes needs an environment's id or a callable, not {given}: leave it out")
     observers = [*reporter_callbacks(reporters, chosen.preset, chosen.given), *as_callbacks(callbacks)]
     computed = Runtime().updated(runtime, backend, device)
+    # Before an environment may change the working directory.
+    location = None if run_dir is None or isinstance(run_dir, UnusedDirectory) else located(run_dir)
     with _trainer(env, config, int(seed), computed, env_kwargs, around, collector) as trainer:
         if run_dir is None:
             return trainer.run(observers)
-        with RunDirectory.create(run_dir) as directory:
+        with RunDirectory.create(run_dir, location) as directory:
             directory.write_configuration(
                 RunConfiguration(
                     env=trainer.collector.name,

@@ -129,7 +129,7 @@ RUN = record(
         "action_space": ACTION_SPACE,
         "observation_space": OBSERVATION_SPACE,
         "env": text,
-        "seed": integer(high=2**128),
+        "seed": integer(high=2**1024),
         "config": SETTINGS,
         "counters": record({name: integer() for name in ("steps", "iterations", "updates", "episodes")}),
         "learner": record({"kl_coef": number(0.0), "rate": number(above=0.0), "minibatches": RNG}),
@@ -140,7 +140,7 @@ RUN = record(
 )
 
 CONFIGURATION = record(
-    {"env": text, "seed": integer(high=2**128), "config": SETTINGS},
+    {"env": text, "seed": integer(high=2**1024), "config": SETTINGS},
     {
         "env_given_as": one_of("id", "callable", "vector", "collector"),
         "own_network": flag,

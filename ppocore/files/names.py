@@ -29,7 +29,7 @@ def run_files(directory: Path) -> list[Path]:
     """
     try:
         names = os.listdir(directory)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     found = [(int(match[1]), directory / name) for name in names if (match := _NAME.fullmatch(name))]
     return [path for _, path in sorted(found)]

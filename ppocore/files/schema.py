@@ -56,7 +56,8 @@ def integer(low: int = 0, high: int = LARGEST) -> Check:
 
     def check(value: Any, name: str) -> Any:
         if type(value) is not int or not low <= value <= high:
-            raise ValueError(f"{name} is {shown(value)}, expected an integer from {low} to {high}")
+            limits = f"from {low} to {high}" if high < LARGEST else f"of at least {low}"
+            raise ValueError(f"{name} is {shown(value)}, expected an integer {limits}")
         return value
 
     return check

@@ -76,7 +76,10 @@ def read(path: str | PathLike[str], *forms: Format) -> TensorFile:
     try:
         with safe_open(file, framework="numpy") as opened:
             metadata = opened.metadata() or {}
-            description = _description(metadata.get(_KEY))
+            try:
+                description = _description(metadata.get(_KEY))
+            except ValueError as error:
+                raise UsageError(f"{file} has a description that is not valid JSON: {error}") from error
             form = next((form for form in forms if form.name == (description or {}).get("format")), None)
             if description is None or form is None:
                 raise UsageError(f"{file} is a safetensors file but not a ppocore {nouns}")
@@ -130,10 +133,7 @@ def _kind(file: Path) -> str | None:
 
 
 def _description(text: str | None) -> dict[str, Any] | None:
-    try:
-        loaded = parse_json(text or "")
-    except ValueError:
-        return None
+    loaded = None if text is None else parse_json(text)
     return loaded if isinstance(loaded, dict) else None
 
 

@@ -28,7 +28,5 @@ def read_spec(description: Mapping[str, Any], tensors: Mapping[str, Array], fini
     if "action_space" in description:
         space = ActionSpace.from_dict(description["action_space"])
         if (space.size, space.component_choices) != (spec.action_size, spec.choices):
-            raise ValueError(
-                f"the action space {description['action_space']['kind']} does not fit the network's output"
-            )
+            raise ValueError("the action space does not fit the network's output")
     return spec

@@ -98,6 +98,7 @@ class MetricsFile(Callback):
         if error is None and run.complete and self._lost is None:
             return
         try:
+            self._ensure()
             keep_lines(self._path, run.snapshot.iterations, run.history)
             self._lost = None
         except OSError as lost:

@@ -6,6 +6,7 @@ from ppocore.runs.configuration import RunConfiguration, Saving, runtime_as_json
 from ppocore.runs.directory import (
     RunDirectory,
     UnusedDirectory,
+    located,
     os_errors_as_usage_errors,
     read_configuration,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "encode_bundle",
     "encode_checkpoint",
     "environment_of",
+    "located",
     "os_errors_as_usage_errors",
     "read_bundle",
     "read_checkpoint",

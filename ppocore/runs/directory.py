@@ -32,22 +32,27 @@ class UnusedDirectory:
     def __init__(self, root: str | PathLike[str], stem: str) -> None:
         safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in stem)
         self._first = Path(root) / safe[:200]  # file systems take names of up to 255 bytes
+        self._location = located(self._first)
 
-    def make(self) -> Path:
+    def make(self) -> tuple[Path, Path]:
         """Make the directory; of several runs that start at once, each makes its own.
+
+        Returns:
+            Its path below ``root``, and its absolute path.
 
         Raises:
             UsageError: it cannot be made.
         """
-        candidate, number = self._first, 2
+        candidate, place, number = self._first, self._location, 2
         try:
-            candidate.parent.mkdir(parents=True, exist_ok=True)
+            place.parent.mkdir(parents=True, exist_ok=True)
             while True:
                 try:
-                    candidate.mkdir()
-                    return candidate
+                    place.mkdir()
+                    return candidate, place
                 except FileExistsError:
-                    candidate, number = Path(f"{self._first}-{number}"), number + 1
+                    candidate, place = (Path(f"{path}-{number}") for path in (self._first, self._location))
+                    number += 1
         except OSError as error:
             reason = error.strerror or error
             raise UsageError(
@@ -67,9 +72,9 @@ class RunDirectory:
         UsageError: another process is writing to the directory.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, location: Path | None = None) -> None:
         self.path = path
-        self.location = path.absolute()
+        self.location = located(path) if location is None else location
         self.metrics_path = self.location / METRICS_FILE
         self._lock = RunLock(self.location)
         self._identity = _identity(self.location)
@@ -101,24 +106,33 @@ class RunDirectory:
             warn(f"run directory {self.path} was removed during the run: it is made again, without older checkpoints")
             self.location.mkdir(parents=True, exist_ok=True)
             self._lock.release()
-            self._lock, self._identity = RunLock(self.location), _identity(self.location)
+            try:
+                self._lock = RunLock(self.location)
+            except UsageError as error:
+                raise OSError(errno.EBUSY, str(error)) from error
+            self._identity = _identity(self.location)
         write_atomically(configuration, self._configuration)
 
     @classmethod
-    def create(cls, path: str | PathLike[str] | UnusedDirectory) -> RunDirectory:
+    def create(cls, path: str | PathLike[str] | UnusedDirectory, location: Path | None = None) -> RunDirectory:
         """Create the directory.
+
+        Args:
+            path: as it was given.
+            location: its absolute path, if the working directory may have changed since.
 
         Raises:
             UsageError: it is not empty, is a file, or cannot be written to.
         """
         if isinstance(path, UnusedDirectory):
-            path = path.make()
+            path, location = path.make()
         directory = Path(path)
         try:
-            if not _is_empty(directory):
-                raise _not_empty_error(directory)
-            directory.mkdir(parents=True, exist_ok=True)
-            opened = cls(directory)
+            place = located(directory) if location is None else location
+            if not _is_empty(place):
+                raise _not_empty_error(directory, place)
+            place.mkdir(parents=True, exist_ok=True)
+            opened = cls(directory, place)
         except (OSError, ValueError) as error:
             if isinstance(error, UsageError):
                 raise
@@ -126,7 +140,7 @@ class RunDirectory:
             raise UsageError(
                 f"run directory {directory} cannot be written to ({reason}): choose another --run-dir"
             ) from error
-        if not _is_empty(directory):  # another run started at the same moment
+        if not _is_empty(place):  # another run started at the same moment
             opened.close()
             raise UsageError(f"run directory {directory} is not empty: choose another --run-dir or move it away")
         return opened
@@ -218,6 +232,18 @@ def os_errors_as_usage_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+def located(path: str | PathLike[str]) -> Path:
+    """Return the absolute path of a run directory, which stays when the working directory changes.
+
+    Raises:
+        UsageError: the working directory does not exist any more.
+    """
+    try:
+        return Path(path).absolute()
+    except FileNotFoundError:
+        raise UsageError(f"run directory {path} is in a directory that was removed: go to another one") from None
+
+
 def _unwritable(directory: Path, error: OSError) -> UsageError:
     return UsageError(f"run directory {directory} cannot be written to ({error.strerror or error}): make it writable")
 
@@ -226,17 +252,17 @@ def _identity(directory: Path) -> tuple[int, int] | None:
     """Return what tells a directory from another one at the same path; None if there is none."""
     try:
         found = os.stat(directory)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino
 
 
-def _not_empty_error(directory: Path) -> UsageError:
+def _not_empty_error(directory: Path, place: Path) -> UsageError:
     """Return the error for a new run in a directory that is not empty; raise the lock's if it is in use."""
-    if (directory / LOCK_FILE).exists():
-        RunLock(directory).release()  # raises, naming the process, if a run is in progress
+    if (place / LOCK_FILE).exists():
+        RunLock(place).release()  # raises, naming the process, if a run is in progress
     hint = ""
-    if (directory / CONFIGURATION_FILE).is_file():
+    if (place / CONFIGURATION_FILE).is_file():
         hint = f", or resume the run in it with: ppocore resume {directory}"
     return UsageError(f"run directory {directory} is not empty: choose another --run-dir or move it away{hint}")
 

@@ -119,7 +119,7 @@ class Callback:
 
         Args:
             run: the run, with its ``result``.
-            error: the exception that ended the run early (`KeyboardInterrupt` for Ctrl-C and SIGTERM), or None.
+            error: the exception that ended the run early (`KeyboardInterrupt` for Ctrl-C, SIGTERM, SIGHUP), or None.
         """
 
 

@@ -20,7 +20,7 @@ class TrainResult:
         fingerprint: the SHA-256 over weights, moments and counters, which is equal for equal runs on every backend.
         rows: what ``history`` is read from, which takes little memory.
         run_dir: the run directory, or None.
-        interrupted: whether Ctrl-C or SIGTERM ended the run early.
+        interrupted: whether Ctrl-C, SIGTERM or SIGHUP ended the run early.
         stop_reason: why a callback ended the run early, or None.
     """
 
