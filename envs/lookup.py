@@ -27,9 +27,10 @@ def find_spec(environment_id: str) -> tuple[str, EnvSpec]:
     if module:
         try:
             importlib.import_module(module)
-        except ImportError as error:
+        except (SystemExit, Exception) as error:  # a module can raise anything
+            reason = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
             raise UsageError(
-                f"the module {module!r} of the environment {environment_id!r} cannot be imported: {error}"
+                f"the module {module!r} of the environment {environment_id!r} cannot be imported: {reason}"
             ) from error
     versions = _versions(local_id)
     spec = gym.registry.get(local_id) or (versions[-1] if versions and _is_unversioned(local_id) else None)
