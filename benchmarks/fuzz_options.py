@@ -98,6 +98,8 @@ def draw(rng: random.Random) -> list[str]:
             arguments += [_value(rng, action.dest, odd=0.1) for _ in range(number)]
     if command == "train":
         arguments += QUICK
+    if command.startswith("check"):
+        arguments += ["--examples", "1"]
     options = [action for action in actions if action.option_strings]
     for action in rng.sample(options, min(len(options), rng.choice((0, 0, 1, 1, 1, 2, 2, 3, 5)))):
         arguments.append(rng.choice(action.option_strings))

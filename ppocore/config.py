@@ -170,7 +170,9 @@ class PPOConfig:
             require(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("gamma", "gae_lambda"):
             require(self, name, 0.0 <= getattr(self, name) <= 1.0, "between 0 and 1")
-        for name in ("learning_rate", "adam_epsilon", "clip_range"):
+        # Beyond these, a float64 holds neither its quotients nor the grid of the gradient.
+        require(self, "adam_epsilon", 1e-30 <= self.adam_epsilon <= 1e6, "between 1e-30 and 1e6")
+        for name in ("learning_rate", "clip_range"):
             require(self, name, getattr(self, name) > 0.0, "greater than 0")
         optional = "value_clip_range max_grad_norm target_kl critic_learning_rate adaptive_lr_kl kl_penalty_target"
         for name in optional.split():

@@ -39,6 +39,16 @@ def test_huge_sizes(settings, sentence):
     assert sentence in str(refused.value)
 
 
+@pytest.mark.parametrize("epsilon", [5e-324, 1e-31, 1e7, 1e308])
+def test_an_epsilon_beyond_what_adam_can_divide_by(epsilon):
+    with pytest.raises(UsageError, match="is out of range: it must be between 1e-30 and 1e6"):
+        PPOConfig(adam_epsilon=epsilon)
+
+
+def test_a_network_without_hidden_layers():
+    check_memory(PPOConfig(hidden_sizes=()), NetworkSpec(10, "categorical", 2, ()))
+
+
 @pytest.mark.parametrize(
     ("runtime", "sentence"),
     [
