@@ -353,6 +353,11 @@ def _mean_return(
     result = evaluate(
         policy, env, episodes=saving.evaluate_episodes, seed=seed, env_kwargs=env_kwargs, wrappers=wrappers
     )
+    if result.cut_off:
+        warn(
+            f"{result.cut_off} of {saving.evaluate_episodes} evaluated episodes were cut off after {result.limit} "
+            "steps, as the environment has no time limit: give it one with max_episode_steps"
+        )
     return float(result.summary()["mean_return"])
 
 

@@ -17,7 +17,6 @@ PRECISIONS = ("exact", "float32")
 ACTIVATIONS = ("tanh", "relu")
 OBJECTIVES = ("clip", "kl", "clip+kl", "none")
 ADVANTAGE_SCOPES = ("minibatch", "rollout")
-SMALLEST_EPSILON = 1e-30  # below, it vanishes in float32, and a weight whose moments underflow would jump
 
 _DETAILS = "37 details"  # "The 37 Implementation Details of PPO" (Huang et al., ICLR Blog Track 2022)
 _PAPER = "arXiv:1707.06347"
@@ -171,9 +170,10 @@ class PPOConfig:
             require(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("gamma", "gae_lambda"):
             require(self, name, 0.0 <= getattr(self, name) <= 1.0, "between 0 and 1")
+        # Beyond these, a float64 holds neither its quotients nor the grid of the gradient.
+        require(self, "adam_epsilon", 1e-30 <= self.adam_epsilon <= 1e6, "between 1e-30 and 1e6")
         for name in ("learning_rate", "clip_range"):
             require(self, name, getattr(self, name) > 0.0, "greater than 0")
-        require(self, "adam_epsilon", self.adam_epsilon >= SMALLEST_EPSILON, f"at least {SMALLEST_EPSILON}")
         optional = "value_clip_range max_grad_norm target_kl critic_learning_rate adaptive_lr_kl kl_penalty_target"
         for name in optional.split():
             value = getattr(self, name)

@@ -64,7 +64,7 @@ def evaluate(
         env_kwargs: arguments of the environment's constructor.
         wrappers: wrappers of each environment, as in `ppocore.train`.
         max_episode_steps: the steps after which an episode is cut off; by default the environment's own limit, or
-            30,000 if it has none.
+            10,000 if it is not known to have one.
 
     Raises:
         UsageError: no such environment, no episodes, or spaces other than the policy's.
@@ -131,8 +131,8 @@ def _check_same_spaces(policy: Policy, environments: VectorEnvironments) -> None
         )
 
 
-_DEFAULT_LIMIT = 30_000
-"""Longer than the episodes of common environments, Atari's of 27,000 steps among them."""
+_DEFAULT_LIMIT = 10_000
+"""Ten times the usual limit, so that an environment without one is evaluated in a time that can be waited for."""
 
 _EVALUATION_SEEDS = 1 << 32
 """Offset of the seed, so that no episode of an evaluation is one of training."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppocore.cli.output import complain, show
@@ -102,7 +104,7 @@ def replay(options: argparse.Namespace) -> int:
     from ppocore.runs import read_bundle, replay_lines
     from ppocore.runs import replay as replay_update
 
-    failed = read_bundle(options.path)
+    failed = read_bundle(_bundle(Path(options.path)))
     outcome = replay_update(failed)
     if options.json:
         first = outcome.first
@@ -122,12 +124,31 @@ def replay(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _bundle(path: Path) -> Path:
+    """Return the newest bundle in a run directory, or a path that is no directory as it is."""
+    if not path.is_dir():
+        return path
+    found = [(int(name[1]), file) for file in path.iterdir() if (name := _BUNDLE.fullmatch(file.name))]
+    if not found:
+        raise UsageError(f"{path} holds no failed update: one that was not finite is saved as non-finite-N.safetensors")
+    return max(found)[1]
+
+
+_BUNDLE = re.compile(r"non-finite-(\d{1,18})\.safetensors")
+
+
 def export(options: argparse.Namespace) -> int:
     """Run ``ppocore export``."""
     from ppocore.export.onnx import export_onnx
     from ppocore.policy import Policy
 
-    export_onnx(Policy.load(options.path), options.onnx, with_mask=options.mask)
+    policy = Policy.load(options.path)
+    try:
+        export_onnx(policy, options.onnx, with_mask=options.mask)
+    except OSError as error:
+        raise UsageError(
+            f"{options.onnx} cannot be written ({error.strerror or error}): choose another path"
+        ) from error
     show(f"policy of {options.path} written to {options.onnx} and verified on random observations")
     return DONE
 
@@ -161,11 +182,11 @@ def evaluate(options: argparse.Namespace) -> int:
     details = [f"{key}={value}" for key, value in (made.env_kwargs or {}).items()]
     details += [wrapper["name"] for wrapper in made.wrappers]
     how = f" ({', '.join(details)})" if details else ""
-    cut = f"; {result['cut_off']} of them were cut off after {evaluated.limit} steps" if result["cut_off"] else ""
+    cut = f"; {evaluated.cut_off} of them were cut off after {evaluated.limit} steps (--max-episode-steps)"
     show(
         f"{result['env']}{how}: mean return {result['mean_return']:.2f} +- "
         f"{result['std_return']:.2f} over {result['episodes']} episodes (from {result['min_return']:.2f} to "
-        f"{result['max_return']:.2f}){cut}"
+        f"{result['max_return']:.2f}){cut if evaluated.cut_off else ''}"
     )
     return DONE
 

@@ -14,7 +14,7 @@ from ppocore.training import Runtime
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace | None:
     """Return the options of a command, or None after printing the help, if there is no command."""
-    parser = _parser()
+    parser = build_parser()
     options, unknown = parser.parse_known_args(arguments)
     if options.command is None:
         if unknown:
@@ -26,7 +26,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace | None:
     return options
 
 
-def _parser() -> Parser:
+def build_parser() -> Parser:
+    """Return the parser of all commands."""
     parser = Parser(
         prog="ppocore",
         description="Proximal policy optimization (PPO) with interchangeable backends.",
@@ -155,7 +156,9 @@ def _add_replay(subcommands: Any) -> None:
         description="Replay, in float64 NumPy, an update that was not finite, and print which arrays are not finite.",
     )
     replay.add_argument(
-        "path", metavar="BUNDLE", help="file of the update, non-finite-N.safetensors in the run directory"
+        "path",
+        metavar="BUNDLE",
+        help="file of the update, non-finite-N.safetensors, or its run directory",
     )
     _add_json(replay)
     replay.set_defaults(run=commands.replay)

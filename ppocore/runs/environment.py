@@ -12,6 +12,8 @@ from ppocore.runs.configuration import RunConfiguration
 from ppocore.runs.directory import CONFIGURATION_FILE, read_configuration
 from ppocore.runs.trust import trusted_wrappers, without_class_paths, without_import
 
+_MAKERS = {"callable": "a callable", "vector": "a vector environment", "collector": "a collector"}
+
 
 class RunEnvironment(NamedTuple):
     """Hold what makes the environment of a run."""
@@ -61,8 +63,9 @@ def environment_of(
         raise UsageError(f"{path} does not say how its environment was made: give the run directory, or pass --env")
     elif recorded.env_given_as != "id":
         raise UsageError(
-            f"the environments of {path} were made by {recorded.env}, which a file cannot store: pass --env with the "
-            "id of an environment, or call ppocore.evaluate(ppocore.Policy.load(...), env) with what made them"
+            f"the environments of {path} were made by {_MAKERS.get(recorded.env_given_as, 'something')} "
+            f"({recorded.env}), which a file cannot store: pass --env with the id of an environment, or call "
+            "ppocore.evaluate(ppocore.Policy.load(...), env) with what made them"
         )
     else:
         env, kwargs, around = without_import(recorded.env, path), recorded.env_kwargs, recorded.wrappers

@@ -29,7 +29,7 @@ def check_memory(config: PPOConfig, spec: NetworkSpec | None = None) -> None:
     if spec is not None:
         rollout += config.rollout_size * spec.observation_size * 4
         network = sum(prod(shape) for shape in spec.shapes().values()) * _PER_WEIGHT
-        network += config.minibatch_size * max(spec.observation_size, *config.hidden_sizes) * 8
+        network += config.minibatch_size * max((spec.observation_size, *config.hidden_sizes)) * 8
     available = machine_memory()
     if available is None or rollout + network <= available:
         return

@@ -46,10 +46,11 @@ class Runtime:
 
     def __post_init__(self) -> None:
         """Check each field."""
+        if isinstance(self.threads, int):
+            require(self, "threads", 1 <= self.threads <= MOST_THREADS, f"between 1 and {MOST_THREADS}")
         check_types(self)
         if not isinstance(self.backend, str) and not callable(self.backend):
             raise UsageError(f"backend={self.backend!r} must be a backend's name, or a class or object that makes one")
-        require(self, "threads", 1 <= self.threads <= MOST_THREADS, f"between 1 and {MOST_THREADS}")
         limit = self.env_timeout
         holds = limit is None or 0.0 < limit <= LONGEST_TIMEOUT
         require(self, "env_timeout", holds, f"greater than 0 and at most {LONGEST_TIMEOUT:.0f}, or none")
