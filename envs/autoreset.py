@@ -99,7 +99,8 @@ class SameStepAutoreset(Restoring):
         return Step(observations, self._successors, rewards, terminated, truncated, self._all_valid)
 
     def _final_observation(self, index: int, info: dict[str, Any]) -> Any:
-        final, present = info.get("final_obs"), info.get("_final_obs")
+        key = "final_obs" if "final_obs" in info else "terminal_observation"  # as SuperSuit calls it
+        final, present = info.get(key), info.get(f"_{key}")
         # A list of one observation for each environment, or a batch structured as their space.
         final = final[index] if isinstance(final, np.ndarray | list) else _row(final, index)
         if final is None or (present is not None and not present[index]):

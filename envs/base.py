@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
+from ppocore.envs import batches
 from ppocore.envs.action_masks import MaskReader
 from ppocore.envs.errors import FailedEnvironment, describe, failing_environment, unresponsive_worker
-from ppocore.envs.infos import from_list, own_info
+from ppocore.envs.infos import own_info
 from ppocore.envs.observations import storable_dtype
 from ppocore.envs.replay import ActionLog
 from ppocore.envs.spaces import action_space, observation_mapping
 from ppocore.envs.timeout import Alarm, TimeLimitExceeded
 from ppocore.envs.workers import dead_worker, end_workers
 from ppocore.errors import EnvironmentFault
-from ppocore.spaces import fitted
 from ppocore.typing import Array, Bools, Floats
 
 
@@ -59,18 +59,6 @@ def episode_seed(seed: int, index: int, episode: int) -> int:
     """
     sequence = np.random.SeedSequence(entropy=seed, spawn_key=(index, episode))
     return int(sequence.generate_state(1)[0]) >> 1
-
-
-_LARGEST = float(np.finfo(np.float32).max)
-_SQUARE = _LARGEST * _LARGEST
-"""No number is too large, or not finite, if the sum of all squares is at most this."""
-
-
-def _as_dict(info: Any) -> dict[str, Any]:
-    """Return the info of a vector environment, which may be a list of a dict for each environment."""
-    if isinstance(info, Mapping):
-        return info if isinstance(info, dict) else dict(info)
-    return from_list(info) if isinstance(info, list | tuple) else {}
 
 
 class VectorEnvironments(ABC):
@@ -162,7 +150,7 @@ class VectorEnvironments(ABC):
             with self._alarm if limited else nullcontext():
                 structured, info = self._vector.reset(seed=seed, **settings)
             observations = self._array(structured)
-            self._masks.read(_as_dict(info), keep=keep)
+            self._masks.read(batches.info(info), keep=keep)
         except BaseException as error:
             raise self._fault("reset", error) from error
         self._check_observations(observations)
@@ -177,31 +165,25 @@ class VectorEnvironments(ABC):
         """
         if not self._is_box:
             return self.observation_mapping.flatten(observations)
-        expected = self._successors
-        if type(observations) is np.ndarray and observations.shape == expected.shape:
-            kind = observations.dtype.kind
-            if observations.dtype is expected.dtype or (
-                kind == "f" and expected.dtype.kind == "f" and observations.dtype.itemsize <= 8
-            ):
-                return observations
-        try:
-            return fitted(observations, expected.dtype, expected.shape)
-        except ValueError as error:
-            raise ValueError(f"the array of all observations {error}") from error
+        return batches.observations(observations, self._successors.dtype, self._successors.shape)
 
     @abstractmethod
     def state(self) -> dict[str, Array]:
         """Return by name, as copies, what `restore` needs."""
 
     @abstractmethod
-    def restore(self, state: Mapping[str, Array], observations: Array) -> tuple[Array, dict[int, str]]:
+    def restore(
+        self, state: Mapping[str, Array], observations: Array, returns: Array | None = None
+    ) -> tuple[Array, dict[int, str]]:
         """Restore every environment by replaying its current episode from its seed.
 
-        An environment whose replay does not reproduce its observation starts its next episode instead.
+        An environment whose replay does not reproduce its observation, or the sum of its rewards, starts its next
+        episode instead.
 
         Args:
             state: the result of `state`.
             observations: the observations to act on at that time.
+            returns: (N,), the sum of the rewards of each current episode; None if it is not known.
 
         Returns:
             The observations to act on, and by the index of each environment that could not be restored, why.
@@ -279,8 +261,10 @@ class VectorEnvironments(ABC):
             if not (self._is_checked and self._is_box):
                 observations = self._array(observations)
             if not self._is_checked:
-                rewards, info = self._rewards(rewards), _as_dict(info)
-                terminated, truncated = self._flags("terminated", terminated), self._flags("truncated", truncated)
+                shape, info = self._ended.shape, batches.info(info)
+                rewards = batches.rewards(rewards, shape)
+                terminated = batches.flags("terminated", terminated, shape)
+                truncated = batches.flags("truncated", truncated, shape)
             self._masks.read(info)
             np.logical_or(terminated, truncated, out=self._ended)
         except BaseException as error:
@@ -289,50 +273,17 @@ class VectorEnvironments(ABC):
         self._info = info
         return observations, rewards, terminated, truncated, info
 
-    def _rewards(self, rewards: Any) -> Floats:
-        """Return the rewards of all environments as (N,) float64.
-
-        Raises:
-            ValueError: another shape, or something other than numbers.
-        """
-        if type(rewards) is np.ndarray and rewards.dtype.kind == "f" and rewards.shape == self._ended.shape:
-            return rewards.astype(np.float64, copy=False)
-        try:
-            return fitted(rewards, np.dtype(np.float64), self._ended.shape)
-        except ValueError as error:
-            raise ValueError(f"the array of all rewards {error}") from error
-
-    def _flags(self, name: str, flags: Any) -> Bools:
-        """Return the flags of all environments as (N,) bool.
-
-        Raises:
-            ValueError: another shape, or something other than flags.
-        """
-        if type(flags) is np.ndarray and flags.dtype.kind == "b" and flags.shape == self._ended.shape:
-            return flags
-        try:
-            return fitted(flags, np.dtype(np.bool_), self._ended.shape)
-        except ValueError as error:
-            raise ValueError(f"the array of all {name} {error}") from error
-
     def _begin_episode(self, index: int, *, at: int, seed: int | None = None) -> None:
         self._starts[index] = at
         self._episodes[index] += 1
         self.episode_seeds[index] = seed
 
     def _check_observations(self, observations: Array) -> None:
-        if observations.dtype.kind != "f":
-            return
-        if observations.dtype.itemsize <= 4 and self._zero_observations is not None:
-            # One dot product: zero times a finite number is zero, zero times NaN or infinity is NaN.
-            # `vdot`, because `dot` warns of invalid values.
-            if np.vdot(self._zero_observations, observations) != 0.0:
-                self._raise_if_misfit("observation", observations)
-        elif not np.vdot(observations, observations) <= _SQUARE:
+        if observations.dtype.kind == "f" and not batches.fits(observations, self._zero_observations):
             self._raise_if_misfit("observation", observations)
 
     def _check_rewards(self, rewards: Array) -> None:
-        if not np.vdot(rewards, rewards) <= _SQUARE:
+        if not batches.fits(rewards):
             self._raise_if_misfit("reward", rewards)
 
     def _check_masks(self) -> None:
@@ -344,15 +295,11 @@ class VectorEnvironments(ABC):
             )
 
     def _raise_if_misfit(self, what: str, values: Array) -> None:
-        """Raise a fault if a number is not finite in float32, in which rollouts are stored."""
-        where = np.argwhere(~(np.abs(values) <= _LARGEST))
-        if len(where):
-            index, *element = where[0].tolist()
-            value = values[tuple(where[0])]
-            at = f" with {value} at {element}" if element else f" {value}"
-            too_large = ", which is too large for float32" if np.isfinite(value) else ""
+        found = batches.first_misfit(values)
+        if found is not None:
+            index, how = found
             raise EnvironmentFault(
-                f"{self.name}: environment {index} gave the {what}{at}{too_large}, {self._location(index, self._steps)}"
+                f"{self.name}: environment {index} gave the {what} {how}, {self._location(index, self._steps)}"
             )
 
     def _fault(self, call: str, error: BaseException) -> EnvironmentFault:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-FINAL = ("final_obs", "final_info")
+FINAL = ("final_obs", "final_info", "terminal_observation")
 OWN = "own_info"
 """The key under which vector environments made here hand on what each environment said at the end of its episode.
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import re
+import sys
 import warnings
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
+from ppocore.envs.errors import describe
 from ppocore.errors import UsageError
 
 
@@ -26,10 +29,12 @@ def find_spec(environment_id: str) -> tuple[str, EnvSpec]:
     module, colon, local_id = environment_id.rpartition(":")
     if module:
         try:
-            importlib.import_module(module)
-        except ImportError as error:
+            _import(module)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever its code raises, SystemExit included
             raise UsageError(
-                f"the module {module!r} of the environment {environment_id!r} cannot be imported: {error}"
+                f"the module {module!r} of the environment {environment_id!r} cannot be imported: {_said(error)}"
             ) from error
     versions = _versions(local_id)
     spec = gym.registry.get(local_id) or (versions[-1] if versions and _is_unversioned(local_id) else None)
@@ -38,6 +43,28 @@ def find_spec(environment_id: str) -> tuple[str, EnvSpec]:
     if versions and spec.version is not None and (versions[-1].version or 0) > spec.version:
         warnings.warn(f"{spec.id} is an old version of this environment; the newest is {versions[-1].id}", stacklevel=4)
     return f"{module}{colon}{spec.id}", spec
+
+
+def _import(module: str) -> None:
+    """Import a module, also one in the current directory, which a console script does not look in."""
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        here = os.getcwd()
+        top = module.partition(".")[0]
+        if error.name != top or here in sys.path or "" in sys.path:
+            raise
+        sys.path.append(here)  # and left there: the environment's class is imported when it is made
+        importlib.invalidate_caches()
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError:
+            sys.path.remove(here)
+            raise
+
+
+def _said(error: BaseException) -> str:
+    return str(error) if isinstance(error, ImportError) else describe(error)
 
 
 def _is_unversioned(environment_id: str) -> bool:

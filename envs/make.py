@@ -83,9 +83,13 @@ def make_environments(
 
 
 def _wrap(vector: Vector, name: str, seed: int, timeout: float | None) -> VectorEnvironments:
-    for attribute in ("num_envs", "single_observation_space", "single_action_space"):
-        if getattr(vector, attribute, None) is None:
-            raise UsageError(f"the vector environment {name} has no {attribute}, which a VectorEnv must have: set it")
+    for kind in ("observation", "action"):
+        if getattr(vector, f"single_{kind}_space", None) is None:
+            # SuperSuit's say the space of one environment by the name of that of all.
+            space = getattr(vector, f"{kind}_space", None)
+            if space is None:
+                raise UsageError(f"the vector environment {name} has no single_{kind}_space: set it in its constructor")
+            setattr(vector, f"single_{kind}_space", space)
     observation_mapping(vector.single_observation_space)  # these refuse what is not supported
     action_space(vector.single_action_space)
     return BY_MODE[_autoreset_mode(vector, name)](vector, name=name, seed=seed, timeout=timeout)

@@ -12,6 +12,7 @@ from ppocore.envs.base import VectorEnvironments, episode_seed
 from ppocore.envs.replay import Episodes, ReplayRequest, ReplayResult, replay_one
 from ppocore.envs.workers import WorkerVectorEnv
 from ppocore.errors import EnvironmentFault
+from ppocore.spaces import fitted
 from ppocore.typing import Array
 
 
@@ -37,7 +38,9 @@ class Restoring(VectorEnvironments):
         )
         return episodes.to_tensors()
 
-    def restore(self, state: Mapping[str, Array], observations: Array) -> tuple[Array, dict[int, str]]:
+    def restore(
+        self, state: Mapping[str, Array], observations: Array, returns: Array | None = None
+    ) -> tuple[Array, dict[int, str]]:
         """See `VectorEnvironments.restore`."""
         episodes = Episodes.from_tensors(state, self.num_envs)
         self._steps = episodes.steps
@@ -52,6 +55,8 @@ class Restoring(VectorEnvironments):
         found, masks, lost = observations.copy(), [None] * self.num_envs, dict[int, str]()
         for index, result in enumerate(results):
             reason = self._accept(result, observations[index], found, masks, index)
+            if not reason and returns is not None and result is not None and result[3] != returns[index]:
+                reason = "replaying its actions from its seed leads to other rewards"
             if reason:
                 lost[index] = reason
                 self._begin_episode(
@@ -74,13 +79,16 @@ class Restoring(VectorEnvironments):
 
     def _accept(self, result: Any, expected: Array | None, found: Array, masks: list[Any], index: int) -> str:
         """Store the result of a replay, or return why it is not the expected one."""
-        observation, mask, reason = result
+        observation, mask, reason, _ = result
         if reason:
             return str(reason)
-        if self._is_box:
-            flat = np.asarray(observation, found.dtype)
-        else:
-            flat = self.observation_mapping.flatten_one(observation)
+        try:
+            if self._is_box:
+                flat = fitted(observation, found.dtype, found.shape[1:])
+            else:
+                flat = self.observation_mapping.flatten_one(observation)
+        except ValueError as error:
+            return f"its observation {error}"
         if expected is not None and not np.array_equal(flat, expected):
             return "replaying its actions from its seed leads to another observation"
         found[index], masks[index] = flat, mask

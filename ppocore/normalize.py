@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Integral
 
 import numpy as np
 
@@ -94,6 +95,8 @@ def _mask(valid: AnyArray | None, shape: tuple[int, ...]) -> Bools | None:
 class RunningMeanStd:
     """Track the mean and the population variance of all samples, element by element.
 
+    ``shape`` is that of one sample; an int is a vector's, as in NumPy.
+
     ===== ================== ===========================
     mean  ``shape``, float64 0 before the first sample
     var   ``shape``, float64 1 before the second sample
@@ -101,8 +104,8 @@ class RunningMeanStd:
     ===== ================== ===========================
     """
 
-    def __init__(self, shape: tuple[int, ...] = ()) -> None:
-        self.shape = tuple(shape)
+    def __init__(self, shape: int | tuple[int, ...] = ()) -> None:
+        self.shape = _shape(shape)
         self.count = 0
         self.mean: Floats = np.zeros(self.shape)
         self._squares: Floats = np.zeros(self.shape)  # sum of squared differences from the mean
@@ -272,6 +275,16 @@ class RewardScaler:
         discounted = _entry(state, "discounted", self._discounted.shape)
         self.moments.load_state(state)
         self._discounted = discounted
+
+
+def _shape(shape: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape as a tuple."""
+    sides = (shape,) if isinstance(shape, Integral) else shape
+    if not isinstance(sides, tuple | list) or not all(
+        isinstance(side, Integral) and not isinstance(side, bool) and side >= 0 for side in sides
+    ):
+        raise TypeError(f"shape={shape!r} is not a shape: give a tuple of whole numbers, such as (3,)")
+    return tuple(int(side) for side in sides)
 
 
 def _samples(x: AnyArray, shape: tuple[int, ...]) -> Floats:

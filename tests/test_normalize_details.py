@@ -119,3 +119,12 @@ class TestRewards:
             [True, True, False],
             [True, False, True],
         )
+
+
+def test_a_shape_is_what_numpy_takes_as_one():
+    for shape, expected in ((3, (3,)), ((2, 3), (2, 3)), ([4], (4,)), ((), ()), (np.int64(2), (2,))):
+        moments = RunningMeanStd(shape)
+        assert moments.mean.shape == moments.shape == expected
+    for shape in (None, "ab", (2.5,), (-1,), (True,), 1.5, {3}):
+        with pytest.raises(TypeError, match=r"shape=.* is not a shape: give a tuple of whole numbers"):
+            RunningMeanStd(shape)

@@ -7,13 +7,15 @@ from typing import Any
 
 import gymnasium as gym
 
+from ppocore.envs.errors import describe
+from ppocore.envs.results import read_info, read_reward, reset_parts, step_parts
 from ppocore.typing import Array
 
 ReplayRequest = tuple[int | None, Array] | None
 """The seed to reset an environment with and the actions to take then; None to leave it unchanged."""
 
-ReplayResult = tuple[Any, Any, str] | None
-"""The last observation, the action mask or None, and an error message or an empty string."""
+ReplayResult = tuple[Any, Any, str, float] | None
+"""The last observation, the action mask or None, an error message or an empty string, and the sum of the rewards."""
 
 
 class Replaying(gym.Wrapper[Any, Any, Any, Any]):
@@ -33,12 +35,16 @@ def replay_one(environment: gym.Env[Any, Any], request: ReplayRequest) -> Replay
     if request is None:
         return None
     seed, actions = request
+    total = 0.0
     try:
-        observation, info = environment.reset(seed=seed)
+        observation, info = reset_parts(environment.reset(seed=seed))
         for taken, action in enumerate(actions, 1):
-            observation, _, terminated, truncated, info = environment.step(action)
+            observation, reward, terminated, truncated, info = step_parts(environment.step(action))
+            total += read_reward(reward)  # in the order in which the statistics add them
             if terminated or truncated:  # the current episode of a snapshot has not ended
-                return None, None, f"the episode ended after {taken} of its {len(actions)} actions"
-    except Exception as error:
-        return None, None, f"{type(error).__name__}: {error}"
-    return observation, info.get("action_mask"), ""
+                return None, None, f"the episode ended after {taken} of its {len(actions)} actions", 0.0
+        return observation, read_info(info).get("action_mask"), "", total
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return None, None, describe(error), 0.0

@@ -57,7 +57,8 @@ class ConsoleReporter:
             )
 
     def _left(self, metrics: dict[str, Any]) -> str:
-        seconds = (self._total - metrics["steps"]) / metrics["steps_per_second"]
+        # From the time, because a speed that is rounded may be 0.
+        seconds = (self._total - metrics["steps"]) * metrics["seconds"] / max(metrics["steps"], 1)
         return f"{tqdm.format_interval(max(seconds, 0.0))} left"
 
     def close(self) -> None:

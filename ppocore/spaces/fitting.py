@@ -76,4 +76,4 @@ def _check_fits(array: Array, dtype: np.dtype[Any]) -> None:
     if misfits.any():
         where = np.argwhere(misfits)[0]
         at = f" at {where.tolist()}" if len(where) else ""
-        raise ValueError(f"holds {array[tuple(where)]}{at}, which its space's dtype {dtype} cannot hold")
+        raise ValueError(f"holds {array[tuple(where)]!s}{at}, which its space's dtype {dtype} cannot hold")

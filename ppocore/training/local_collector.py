@@ -117,7 +117,8 @@ class LocalCollector:
         if observations.shape != np.shape(self._observations):
             expected = np.shape(self._observations)
             raise ValueError(f"it has observations of shape {observations.shape}, expected {expected}")
-        self._observations, lost = self.environments.restore(state, observations)
+        # A wrapper may change rewards by what it has seen in earlier episodes: these must be the same, too.
+        self._observations, lost = self.environments.restore(state, observations, self.statistics.current_returns)
         return lost
 
     def close(self) -> None:

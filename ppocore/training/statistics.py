@@ -60,6 +60,11 @@ class EpisodeStatistics:
         self.last_lengths.extend(state["last_lengths"].tolist())
         self.episodes = episodes
 
+    @property
+    def current_returns(self) -> Array:
+        """The sum of the rewards of each current episode so far, (N,)."""
+        return self._returns
+
     def forget(self, index: int) -> None:
         """Drop the current episode of an environment, which was abandoned and is not counted."""
         self._returns[index], self._lengths[index] = 0.0, 0

@@ -24,6 +24,7 @@ from ppocore.spaces import ActionAdapter
 from ppocore.training.callbacks import Callback, Run, end_callbacks
 from ppocore.training.collector import Collector, CollectorSetup
 from ppocore.training.fingerprint import Digests, digests, fingerprint
+from ppocore.training.large_input import warn_of_large_input
 from ppocore.training.learner import Learned, Learner
 from ppocore.training.result import TrainResult
 from ppocore.training.rng import rng_state, set_rng_state
@@ -91,6 +92,7 @@ class Trainer:
         self.backend = factory(self.spec, precision=config.precision, adam_epsilon=config.adam_epsilon, device=device)
         self._actor: ActingNetwork | BackendActor
         if self.backend.own_network is None:
+            warn_of_large_input(collector.observation_mapping, self.spec)
             self.backend.load_state(self.spec.initial_weights(weights_rng))
             self._actor = ActingNetwork(self.spec, config.precision)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 
 import gymnasium as gym
 import numpy as np
@@ -167,3 +168,47 @@ def test_names(env, name):
     with make_environments(env, 2, seed=0) as environments:
         assert environments.name == name
         assert environments.num_envs == 2
+
+
+def test_a_module_in_the_current_directory_is_found(tmp_path, monkeypatch):
+    """A console script does not look there."""
+    text = "import gymnasium\nfrom gymnasium.envs.classic_control import CartPoleEnv\n"
+    (tmp_path / "lying_here.py").write_text(text + "gymnasium.register('Here-v0', 'lying_here:CartPoleEnv')\n")
+    (tmp_path / "quits_here.py").write_text("import sys\nsys.exit(0)\n")
+    elsewhere = tmp_path / "empty"
+    elsewhere.mkdir()
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", str(tmp_path))])
+    monkeypatch.chdir(elsewhere)
+    before = list(sys.path)
+    with pytest.raises(
+        UsageError, match=r"the module 'lying_here' of the environment .* cannot be imported: No module"
+    ):
+        make_environments("lying_here:Here-v0", 1, seed=0)
+    assert sys.path == before
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"'quits_here' of the environment .* cannot be imported: SystemExit: 0"):
+        make_environments("quits_here:Quits-v0", 1, seed=0)
+    try:
+        for vectorization in ("sync", "async"):
+            with make_environments("lying_here:Here-v0", 2, seed=0, vectorization=vectorization) as environments:
+                assert environments.reset().shape == (2, 4)
+    finally:
+        gym.registry.pop("Here-v0", None)
+        sys.modules.pop("lying_here", None)
+
+
+def test_what_a_constructor_raises_is_no_end_of_the_program():
+    def quits():
+        raise SystemExit(0)
+
+    for vectorization in ("sync", "async"):
+        with pytest.raises(UsageError, match="quits could not be made: SystemExit: 0"):
+            make_environments(quits, 2, seed=0, vectorization=vectorization)
+
+
+def test_a_space_of_too_many_choices_is_refused_before_memory_is_taken():
+    class Many(SeedEcho):
+        observation_space = gym.spaces.Discrete(2**40)
+
+    with pytest.raises(UsageError, match=r"Discrete\(1099511627776\) is 1,099,511,627,776 numbers"):
+        make_environments(Many, 2, seed=0)

@@ -1,6 +1,7 @@
 """A reporter reports a run and never ends it."""
 
 import importlib.metadata
+import io
 
 import pytest
 from support.interrupting import SMALL, StopAfter, contents, whole
@@ -9,6 +10,7 @@ from ppocore import train
 from ppocore.cli import main
 from ppocore.errors import RunWarning, UsageError
 from ppocore.reporting import available_reporters, make_reporters
+from ppocore.reporting.console import ConsoleReporter
 
 
 class Flaky:
@@ -96,3 +98,13 @@ def test_an_installed_package_provides_a_reporter(monkeypatch):
     assert make_reporters(["mine"]) == [{}]
     with pytest.raises(UsageError, match=r"reporter 'broken' cannot be used \(ModuleNotFoundError: .*\): leave it out"):
         make_reporters(["broken"])
+
+
+def test_a_speed_that_rounds_to_nothing_is_no_division_by_zero():
+    out = io.StringIO()
+    reporter = ConsoleReporter(out)
+    reporter._total = 4
+    reporter.iteration(
+        {"iteration": 1, "steps": 1, "episodes": 0, "seconds": 22.5, "steps_per_second": 0.0, "mean_return": None}
+    )
+    assert "01:07 left" in out.getvalue()  # three more steps of 22.5 seconds
