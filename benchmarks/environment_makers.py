@@ -88,8 +88,10 @@ def supersuit_vector(environment_id: str, **kwargs: Any) -> Any:
     import supersuit
 
     agents = attribute(environment_id + ":parallel_env")(**kwargs)
-    vector = supersuit.pettingzoo_env_to_vec_env_v1(agents)
-    return supersuit.concat_vec_envs_v1(vector, 1, num_cpus=0, base_class="gymnasium")
+    agents = supersuit.pettingzoo_env_to_vec_env_v1(agents)
+    vector = supersuit.concat_vec_envs_v1(agents, 1, num_cpus=0, base_class="gymnasium")
+    vector.metadata = {**vector.metadata, "autoreset_mode": gym.vector.AutoresetMode.SAME_STEP}
+    return vector
 
 
 def supersuit_wrapped(environment_id: str, wrappers: Sequence[Sequence[Any]], **kwargs: Any) -> gym.Env[Any, Any]:
