@@ -122,7 +122,8 @@ class LocalCollector:
             raise ValueError(f"it has observations of dtype {observations.dtype}, expected {dtype}")
         self._observations, lost = self.environments.restore(state, observations)
         # A wrapper may change rewards by what it has seen in earlier episodes: these must be the same, too.
-        self._observations, lost = self.environments.restore(state, observations, self.statistics.current_returns)
+        returns = self.statistics.current_returns(state["lengths"])
+        self._observations, lost = self.environments.restore(state, observations, returns)
         return lost
 
     def close(self) -> None:

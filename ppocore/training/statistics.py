@@ -60,10 +60,9 @@ class EpisodeStatistics:
         self.last_lengths.extend(state["last_lengths"].tolist())
         self.episodes = episodes
 
-    @property
-    def current_returns(self) -> Array:
-        """The sum of the rewards of each current episode so far, (N,)."""
-        return self._returns
+    def current_returns(self, lengths: Array) -> Array | None:
+        """Return the sum of the rewards of each current episode, (N,); None if those have other ``lengths``."""
+        return self._returns if np.array_equal(self._lengths, lengths) else None
 
     def forget(self, index: int) -> None:
         """Drop the current episode of an environment, which was abandoned and is not counted."""

@@ -36,19 +36,21 @@ class Slow(gym.Env):
     def reset(self, *, seed=None, options=None):
         return np.zeros(1, np.float32), {{}}
     def step(self, action):
+        if not hasattr(self, "stepped"):
+            self.stepped = print("stepping", flush=True)
         {stepping}
         return np.zeros(1, np.float32), 0.0, False, False, {{}}
 
+{first}
 with make_environments(Slow, 3, seed=0, vectorization="async") as environments:
     environments.reset()
-    print("ready", flush=True)
     while True:
         environments.step(np.zeros(3, np.int64))
 """
 
 
-def started(making="pass", stepping="pass"):
-    code = ENVIRONMENT.format(making=making, stepping=stepping)
+def started(making="pass", stepping="pass", first=""):
+    code = ENVIRONMENT.format(making=making, stepping=stepping, first=first)
     return subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -75,7 +77,7 @@ def wait_for(condition):
 def test_workers_end_with_a_parent_that_is_killed(stepping):
     with started(stepping=stepping) as parent:
         pids = [int(parent.stdout.readline()) for _ in range(4)][1:]  # the first is the parent's own
-        assert parent.stdout.readline() == "ready\n"
+        assert [parent.stdout.readline() for _ in range(3)] == 3 * ["stepping\n"]
         parent.kill()
         parent.wait()
         wait_for(lambda: all(ended(pid) for pid in pids))
@@ -93,6 +95,14 @@ def test_an_interrupt_while_workers_start_prints_one_traceback_at_most(known):
     assert parent.returncode == -signal.SIGINT
     assert errors.count("Traceback") == 1
     assert errors.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_an_interrupt_before_a_worker_can_handle_it_prints_nothing_of_the_worker():
+    interrupting = "os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), 2))"
+    with started(first=interrupting) as parent:
+        _, errors = parent.communicate(timeout=PATIENCE)
+    assert errors.rstrip().endswith("a worker process ended while making it; what it printed says why")
+    assert "Process Worker" not in errors
 
 
 def test_too_few_open_files_are_one_sentence():
