@@ -93,17 +93,16 @@ def _environments(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _sentence(row: dict[str, Any]) -> str:
-    said = row["problem"]
+    said, more = row["problem"], ""
     if row["resumed"] not in ("yes", ""):
         said = row["resumed"]
-        if row.get("repeated") == "no":
-            said += " (two runs in one go differ, too)"
+        more = " (two runs in one go differ, too)" if row.get("repeated") == "no" else ""
     elif row["async"] not in ("yes", ""):
         said = f"in worker processes: {row['async']}"
     elif row["evaluated"] and not row["evaluated"].endswith(" steps"):
         said = f"evaluated: {row['evaluated']}"
-    said = " ".join(said.split())
-    return said if len(said) <= 400 else said[:400] + " ..."
+    said = " ".join(said.partition(": the run in ")[0].split())  # what follows names a temporary directory
+    return (said if len(said) <= 400 else said[:400] + " ...") + more
 
 
 def _sentences(rows: Sequence[dict[str, Any]]) -> str:

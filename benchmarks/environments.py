@@ -288,6 +288,7 @@ def read_results(path: Path) -> dict[str, dict[str, Any]]:
 def run(wanted: Iterable[int], everything: list[Case], options: argparse.Namespace) -> None:
     """Measure cases, and append each result to the file as soon as it is there."""
     options.results.parent.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is running is ended, too
     for position in wanted:
         case = everything[position]
         row = measure_apart(position, options.data, options.seconds)
