@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 
 import gymnasium as gym
 import numpy as np
@@ -49,11 +50,18 @@ with make_environments(Slow, 3, seed=0, vectorization="async") as environments:
 """
 
 
+@contextmanager
 def started(making="pass", stepping="pass", first=""):
+    """Start the program in a process group of its own, of which nothing is left if the test fails."""
     code = ENVIRONMENT.format(making=making, stepping=stepping, first=first)
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def ended(pid):
