@@ -54,6 +54,7 @@ def _add_train(subcommands: Any) -> None:
     train = subcommands.add_parser(
         "train",
         help="train a policy",
+        usage="ppocore train [ENV] [OPTION ...]",
         description="Train a policy. A setting that is not given has the value of the environment's preset, or the "
         "default in parentheses below if there is no preset.",
         epilog="examples:\n  ppocore train Pendulum-v1 --seed 3 --steps 2e5\n"
@@ -89,6 +90,7 @@ def _add_resume(subcommands: Any) -> None:
     resume = subcommands.add_parser(
         "resume",
         help="resume a run",
+        usage="ppocore resume RUN [OPTION ...]",
         description="Resume a run from its newest checkpoint. It ends with the fingerprint of an uninterrupted run. "
         "An option that is not given keeps the value of the run; values in parentheses are the defaults of a new run.",
         epilog="examples:\n  ppocore resume runs/CartPole-v1-numpy-s0\n"
