@@ -336,9 +336,9 @@ def main() -> None:
     )
     results = read_results(options.results)
     rows = [results[case.key] for case in everything if case.key in results]
-    print(environment_table.table(rows))
     if options.page:
         environment_table.write(rows)
+    print(environment_table.table(rows))
     if options.json:
         print(json.dumps({"environments": rows}))
 
