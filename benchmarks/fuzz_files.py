@@ -104,7 +104,10 @@ def _resume(folder: Path) -> str:
 
 def _evaluate(folder: Path) -> str:
     path = folder / "run"
-    mean = evaluate(Policy.load(path), environment_of(path), episodes=1).summary()["mean_return"]
+    made = environment_of(path)
+    policy = Policy.load(path)
+    found = evaluate(policy, made.env, episodes=1, env_kwargs=made.env_kwargs, wrappers=made.wrappers)
+    mean = found.summary()["mean_return"]
     return f"{'' if math.isfinite(mean) else '! not finite '}evaluated: {mean}"
 
 

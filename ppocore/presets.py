@@ -262,5 +262,8 @@ def _unversioned(name: str) -> str:
 
 
 def _short(value: Any) -> str:
-    shown = str(getattr(value, "__name__", None) or repr(value))
+    try:
+        shown = str(getattr(value, "__name__", None) or repr(value))
+    except Exception:  # of another library, such as EnvPool
+        shown = type(value).__name__
     return shown if len(shown) <= 60 else f"{shown[:57]}..."

@@ -79,7 +79,9 @@ def read(path: str | PathLike[str], *forms: Format) -> TensorFile:
             try:
                 description = _description(metadata.get(_KEY))
             except ValueError as error:
-                raise UsageError(f"{file} has a description that is not valid JSON: {error}") from error
+                raise UsageError(
+                    f"{file} is not a ppocore {nouns}: its description is not valid JSON ({error})"
+                ) from error
             form = next((form for form in forms if form.name == (description or {}).get("format")), None)
             if description is None or form is None:
                 raise UsageError(f"{file} is a safetensors file but not a ppocore {nouns}")

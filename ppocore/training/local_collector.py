@@ -120,7 +120,6 @@ class LocalCollector:
         dtype = np.asarray(self._observations).dtype
         if observations.dtype != dtype:
             raise ValueError(f"it has observations of dtype {observations.dtype}, expected {dtype}")
-        self._observations, lost = self.environments.restore(state, observations)
         # A wrapper may change rewards by what it has seen in earlier episodes: these must be the same, too.
         returns = self.statistics.current_returns(state["lengths"])
         self._observations, lost = self.environments.restore(state, observations, returns)

@@ -71,9 +71,9 @@ def test_the_help_has_examples_and_breaks_no_word(arguments, columns, capsys, mo
 
 def test_runs_that_start_at_once_have_directories_of_their_own(tmp_path):
     stem = UnusedDirectory(tmp_path / "runs", "é/CartPole-v1 s0")
-    made = [stem.make().name for _ in range(3)]
+    made = [stem.make()[0].name for _ in range(3)]
     assert made == ["--CartPole-v1-s0", "--CartPole-v1-s0-2", "--CartPole-v1-s0-3"]
-    assert len(UnusedDirectory(tmp_path, "x" * 1000).make().name) == 200
+    assert len(UnusedDirectory(tmp_path, "x" * 1000).make()[0].name) == 200
 
 
 @pytest.mark.posix
@@ -93,7 +93,7 @@ def test_sentences_that_misled(capsys):
     assert "run holds no failed update" in refused(capsys, "replay", "run")
     assert "/proc/x.onnx cannot be written" in refused(capsys, "export", "run", "--onnx", "/proc/x.onnx")
     assert "seed=-1 is negative" in refused(capsys, "evaluate", "run", "--seed", "-1")
-    assert "File name too long" in refused(capsys, "evaluate", "x" * 300)
+    assert "there is no policy at xxx" in refused(capsys, "evaluate", "x" * 300)
     assert "cannot be imported" in refused(capsys, "evaluate", "run", "--env", "..:CartPole-v1")
 
 

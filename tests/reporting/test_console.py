@@ -24,6 +24,7 @@ def metrics(iteration, steps=64, rate=100.0):
         "steps": steps * iteration,
         "episodes": iteration,
         "mean_return": 1.5,
+        "seconds": steps * iteration / rate,
         "steps_per_second": rate,
     }
 

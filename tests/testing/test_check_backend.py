@@ -16,10 +16,9 @@ from support.wrong_backends import (
     NoClamp,
 )
 
-from ppocore import registry
+from ppocore import cli, registry
 from ppocore.backend import Objective
 from ppocore.backends.numpy_backend import NumpyBackend
-from ppocore.cli import parser as cli
 from ppocore.testing import check_backend, edge_problems, random_problem
 from ppocore.testing.backends import properties
 from ppocore.testing.backends.comparison import reference

@@ -235,7 +235,7 @@ def test_a_restored_state_gives_the_same_rollouts():
     for _ in range(3):
         collector.collect(Uniform())
     state = collector.state()
-    copies = {name: array.copy() for name, array in state.items()}
+    copies = {name: np.array(array) for name, array in state.items()}
     expected = collector.collect(Uniform())
     assert all(np.array_equal(state[name], copies[name]) for name in copies)
     again._setup.rng.bit_generator.state = np.random.default_rng(0).bit_generator.state
