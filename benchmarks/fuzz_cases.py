@@ -42,7 +42,8 @@ def outcome_of(action: Callable[[], str]) -> str:
         return action()
     except (UsageError, RunError) as error:
         message = str(error)
-        unclear = _NOT_A_SENTENCE.search(message) is not None or not message or len(message) > 3000
+        ours = message.partition(" could not be made: ")[0]  # what follows is said by the environment
+        unclear = _NOT_A_SENTENCE.search(ours) is not None or not message or len(message) > 3000
         return f"{'! unclear ' if unclear else ''}{type(error).__name__}: {message}"
     except OutOfTime:
         return f"! more than {SECONDS} seconds"

@@ -212,13 +212,13 @@ def fuzz(count: int, seed: int, seconds: float) -> tuple[Counter[int | None], li
     return statuses, faults
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run the fuzzer, and print what it found."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--count", type=int, default=2000, metavar="N", help="number of command lines (2000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the command lines (0)")
     parser.add_argument("--seconds", type=float, default=30.0, metavar="X", help="most seconds for each (30)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     statuses, faults = fuzz(options.count, options.seed, options.seconds)
     print("\n".join(faults))
     shown = ", ".join(f"{number} with status {status}" for status, number in sorted(statuses.items(), key=str))

@@ -230,7 +230,7 @@ class PPOConfig:
         """
         unknown = sorted(set(changes) - {f.name for f in dataclasses.fields(self)})
         if unknown:
-            raise UsageError(f"PPOConfig has no setting {unknown[0]!r}: see docs/settings.md for the names")
+            raise UsageError(f"PPOConfig has no setting {unknown[0]!r}: {where_else(unknown[0])}")
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -290,6 +290,13 @@ def _contradictions(config: PPOConfig) -> list[tuple[bool, str]]:
 
 LARGEST = 2**53
 """The largest integer that a setting takes, up to which JSON's readers and float64 are exact."""
+
+
+def where_else(name: str) -> str:
+    """Say where to look for a setting that `PPOConfig` does not have."""
+    if name in ("vectorization", "env_timeout", "threads"):
+        return f"it does not decide the result, so it is a part of the runtime; pass runtime={{{name!r}: ...}}"
+    return "see docs/settings.md for the names"
 
 
 def require(config: Any, name: str, holds: bool, rule: str) -> None:

@@ -12,7 +12,7 @@ from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from ppocore.config import PPOConfig
+from ppocore.config import PPOConfig, where_else
 from ppocore.errors import UsageError
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -187,7 +187,7 @@ def _check_names(given: Mapping[str, Any], arguments: Collection[str] = ()) -> N
         if name not in known:
             close = get_close_matches(str(name), [*known, *arguments], n=1, cutoff=0.75)
             meant = SETTINGS_ELSEWHERE.get(str(name)) or (close[0] if close else None)
-            hint = f"did you mean {meant}?" if meant else "see docs/settings.md for the names"
+            hint = f"did you mean {meant}?" if meant else where_else(str(name))
             what = "train has no argument and PPOConfig no setting" if arguments else "PPOConfig has no setting"
             raise UsageError(f"{what} {name!r}; {hint}")
 
@@ -240,8 +240,10 @@ SETTINGS_ELSEWHERE = {
     "activation_fn": "activation",
     "max_grad": "max_grad_norm",
     "eps": "adam_epsilon",
+    "kl_target": "kl_penalty_target",
+    "desired_kl": "adaptive_lr_kl",
 }
-"""Names that other libraries have for a setting."""
+"""Names that other libraries, or earlier versions, have for a setting."""
 
 
 def _full_name(env: Any) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppocore import PPOConfig
+from ppocore import PPOConfig, train
 from ppocore.errors import UsageError
 from ppocore.presets import PRESETS, preset
 from ppocore.training.schedules import annealed, constant, linear
@@ -145,6 +145,13 @@ def test_a_value_out_of_range_is_a_usage_error_that_names_the_field_and_the_valu
     assert str(error.value).startswith(f"{name}=")
     assert f"{shown}" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["vectorization", "env_timeout", "threads"])
+def test_a_setting_of_the_runtime_is_refused_with_the_place_where_it_belongs(name):
+    for refused in (lambda: PPOConfig().replace(**{name: 1}), lambda: train("CartPole-v1", {name: 1})):
+        with pytest.raises(UsageError, match=rf"no setting '{name}'.*pass runtime=\{{'{name}': \.\.\.\}}"):
+            refused()
 
 
 @pytest.mark.parametrize(("name", "bad"), WRONG_TYPE)

@@ -182,7 +182,7 @@ def evaluate(options: argparse.Namespace) -> int:
     details = [f"{key}={value}" for key, value in (made.env_kwargs or {}).items()]
     details += [wrapper["name"] for wrapper in made.wrappers]
     how = f" ({', '.join(details)})" if details else ""
-    cut = f"; {evaluated.cut_off} of them were cut off after {evaluated.limit} steps (--max-episode-steps)"
+    cut = f"; cut off after {evaluated.limit} steps (--max-episode-steps): {evaluated.cut_off}"
     show(
         f"{result['env']}{how}: mean return {result['mean_return']:.2f} +- "
         f"{result['std_return']:.2f} over {result['episodes']} episodes (from {result['min_return']:.2f} to "

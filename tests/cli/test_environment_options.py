@@ -174,10 +174,10 @@ def test_a_file_does_not_choose_what_is_imported_or_written(name, capsys):
 def test_an_evaluation_of_endless_episodes_ends_and_says_so(capsys):
     result = evaluate(ppocore.train("Lengths-v0", SETTINGS).policy, "Lengths-v0", episodes=2)
     assert (result.episode_lengths, result.cut_off, result.limit) == ([10_000, 10_000], 2, 10_000)
-    with pytest.warns(RunWarning, match="1 of 1 evaluated episodes were cut off after 10000 steps"):
+    with pytest.warns(RunWarning, match="1 of 1 evaluated episodes cut off after 10000 steps"):
         ppocore.train("Lengths-v0", SETTINGS, run_dir="run", evaluate_episodes=1)
     assert main(["evaluate", "run", "--episodes", "1", "--max-episode-steps", "9"]) == 0
-    assert capsys.readouterr().out.endswith("; 1 of them were cut off after 9 steps (--max-episode-steps)\n")
+    assert capsys.readouterr().out.endswith("; cut off after 9 steps (--max-episode-steps): 1\n")
 
 
 def test_an_environments_own_limit_stays():
