@@ -13,6 +13,9 @@ from ppocore.envs.lookup import find_spec
 from ppocore.errors import UsageError
 from ppocore.policy import Policy
 
+MOST_EPISODES = 1_000_000
+"""More would take days, and are a slip of the keyboard."""
+
 
 class EvaluationResult(NamedTuple):
     """Hold the returns of the episodes, in an order that depends on the seed alone."""
@@ -70,8 +73,8 @@ def evaluate(
         UsageError: no such environment, no episodes, or spaces other than the policy's.
         EnvironmentFault: the environment failed.
     """
-    if episodes < 1:
-        raise UsageError(f"episodes={episodes} must be at least 1")
+    if not 1 <= episodes <= MOST_EPISODES:
+        raise UsageError(f"episodes={episodes} must be between 1 and {MOST_EPISODES}")
     if seed < 0:
         raise UsageError(f"seed={seed} is negative: choose 0 or more")
     limit = max_episode_steps

@@ -95,6 +95,8 @@ def test_sentences_that_misled(capsys):
     assert "seed=-1 is negative" in refused(capsys, "evaluate", "run", "--seed", "-1")
     assert "there is no policy at xxx" in refused(capsys, "evaluate", "x" * 300)
     assert "cannot be imported" in refused(capsys, "evaluate", "run", "--env", "..:CartPole-v1")
+    for episodes in ("0", "9007199254740993"):
+        assert "must be between 1 and 1000000" in refused(capsys, "evaluate", "run", "--episodes", episodes)
 
 
 @pytest.mark.posix

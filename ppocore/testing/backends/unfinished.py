@@ -20,7 +20,13 @@ def check_finished(factory: BackendFactory, device: str) -> None:
         UsageError: it cannot be made, or lacks methods; the message names all of them.
     """
     spec = NetworkSpec(1, "categorical", 2, ())
-    backend = make_backend(factory, spec, device=device, needed=EVERY_METHOD)
+    try:
+        backend = make_backend(factory, spec, device=device, needed=EVERY_METHOD)
+    except UsageError:
+        raise
+    except Exception as error:  # what is checked may be no backend at all, such as json.dumps
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"backend {backend_label(factory)} cannot be made: {reason}") from error
     rows, one = np.zeros((1, 1)), np.zeros(1)
     batch = Minibatch(rows, np.zeros(1, np.int64), np.full(1, np.log(0.5)), np.ones(1), one, one)
     objective, step = Objective(clip_range=0.2), OptimizerStep(learning_rate=1e-3, max_grad_norm=None)
