@@ -1,40 +1,34 @@
-"""Train and resume runs: create the parts of a run, open its directory, run it, and release both."""
+"""Train and resume runs: read what is asked for, open the run directory, run, and release both."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from gymnasium.vector import VectorEnv
-from threadpoolctl import threadpool_limits
 
 from ppocore.backend import BackendFactory
 from ppocore.config import PPOConfig
-from ppocore.envs import made_with, make_environments, read_wrappers
+from ppocore.envs import made_with, read_wrappers
 from ppocore.errors import UsageError, warn
-from ppocore.evaluation import evaluate
-from ppocore.policy import Policy
 from ppocore.presets import choose_settings
-from ppocore.registry import backend_factory, check_backend_name
 from ppocore.reporting import Reporter, reporter_callbacks
-from ppocore.reporting.jsonl import MetricsFile, keep_lines
+from ppocore.reporting.jsonl import keep_lines
 from ppocore.runs import (
-    Evaluation,
     RunConfiguration,
     RunDirectory,
-    Saver,
     Saving,
     UnusedDirectory,
+    assembled,
     check_same_environments,
     check_same_settings,
     located,
+    mean_return_of,
     os_errors_as_usage_errors,
     read_configuration,
     record_changes,
@@ -43,19 +37,16 @@ from ppocore.runs import (
     trusted_wrappers,
     without_class_paths,
     without_import,
+    writers,
 )
 from ppocore.training import (
     Callback,
     Collector,
-    LocalCollector,
     Run,
     Runtime,
-    Snapshot,
-    Trainer,
     TrainResult,
     as_callbacks,
     check_collector,
-    check_memory,
 )
 
 Environment = str | Callable[[], Any] | Any
@@ -156,7 +147,7 @@ def train(
     computed = Runtime().updated(runtime, backend, device)
     # Before an environment may change the working directory.
     location = None if run_dir is None or isinstance(run_dir, UnusedDirectory) else located(run_dir)
-    with _trainer(env, config, int(seed), computed, env_kwargs, around, collector) as trainer:
+    with assembled(env, config, int(seed), computed, env_kwargs, around, collector) as trainer:
         if run_dir is None:
             return trainer.run(observers)
         with RunDirectory.create(run_dir, location) as directory:
@@ -173,10 +164,10 @@ def train(
                     wrappers=around,
                 )
             )
-            writers = _writers(
-                directory, saving, lambda policy: _mean_return(policy, env, saving, seed, env_kwargs, around)
+            writing = writers(
+                directory, saving, lambda policy: mean_return_of(policy, env, saving, seed, env_kwargs, around)
             )
-            return trainer.run([*writers, *observers], directory.path)
+            return trainer.run([*writing, *observers], directory.path)
 
 
 def resume(
@@ -256,7 +247,7 @@ def resume(
             snapshot = directory.newest()
         if snapshot is not None:  # before anything is made of the sizes in config.json
             check_same_settings(snapshot, config, recorded.seed, path)
-        with _trainer(maker, config, recorded.seed, computed, kwargs, around, collector) as trainer:
+        with assembled(maker, config, recorded.seed, computed, kwargs, around, collector) as trainer:
             with os_errors_as_usage_errors(path):
                 if snapshot is None:
                     warn(f"the run in {path} was never saved: it is trained from the start")
@@ -268,13 +259,13 @@ def resume(
             made = dataclasses.replace(recorded, env_kwargs=kwargs if _is_json(kwargs) else "not JSON", wrappers=around)
             runtime_now = runtime_as_json(computed, trainer.backend.name)
             record_changes(directory, recorded, made, config, runtime_now, snapshot)
-            writers = _writers(
+            writing = writers(
                 directory,
                 saving,
-                lambda policy: _mean_return(policy, maker, saving, recorded.seed, kwargs, around),
+                lambda policy: mean_return_of(policy, maker, saving, recorded.seed, kwargs, around),
                 snapshot,
             )
-            return trainer.run([*writers, *observers], path)
+            return trainer.run([*writing, *observers], path)
 
 
 def _check_collector_or_env(env: Any, env_kwargs: Any, collector: Any, resuming: bool = False) -> None:
@@ -289,76 +280,6 @@ def _check_collector_or_env(env: Any, env_kwargs: Any, collector: Any, resuming:
                 f"{name} cannot be given together with a collector, which has its environments: leave it out"
             )
     check_collector(collector)
-
-
-@contextmanager
-def _trainer(
-    env: Environment | None,
-    config: PPOConfig,
-    seed: int,
-    runtime: Runtime,
-    env_kwargs: dict[str, Any] | None,
-    wrappers: Sequence[Any],
-    collector: Collector | None,
-) -> Iterator[Trainer]:
-    """Create the parts of a run, and close its collector at the end."""
-    if isinstance(runtime.backend, str):
-        check_backend_name(runtime.backend)
-    check_memory(config)
-    if collector is None:
-        assert env is not None  # one of the two was given
-        environments = make_environments(
-            env,
-            config.num_envs,
-            seed=seed,
-            vectorization=runtime.vectorization,
-            env_kwargs=env_kwargs,
-            timeout=runtime.env_timeout,
-            wrappers=wrappers,
-        )
-        collector = LocalCollector(environments)
-    with closing(collector):
-        # Imported after worker processes were forked, because JAX starts threads, and before threads are limited.
-        factory = backend_factory(runtime.backend) if isinstance(runtime.backend, str) else runtime.backend
-        # Values that are not finite are reported where they arise; NumPy's warnings would only repeat it.
-        with threadpool_limits(limits=runtime.threads, user_api="blas"), np.errstate(all="ignore"):
-            trainer = Trainer(collector, config, factory, seed, runtime.device)
-            with trainer.backend.using_threads(runtime.threads):
-                yield trainer
-
-
-def _writers(
-    directory: RunDirectory,
-    saving: Saving,
-    mean_return: Callable[[Policy], float],
-    resumed: Snapshot | None = None,
-) -> list[Callback]:
-    """Return the callbacks that write a run; metrics come first, because a checkpoint depends on them."""
-    with os_errors_as_usage_errors(directory.path):
-        metrics = MetricsFile(directory.metrics_path, directory.ensure)
-        evaluation = Evaluation(mean_return, saving.every) if saving.evaluate_episodes else None
-        saver = Saver(directory, saving, sync=metrics.sync, evaluation=evaluation, resumed=resumed)
-    return [metrics, *([] if evaluation is None else [evaluation]), saver]
-
-
-def _mean_return(
-    policy: Policy,
-    env: Environment | None,
-    saving: Saving,
-    seed: int,
-    env_kwargs: dict[str, Any] | None,
-    wrappers: Sequence[Any],
-) -> float:
-    assert env is not None  # a run with a collector evaluates nothing
-    result = evaluate(
-        policy, env, episodes=saving.evaluate_episodes, seed=seed, env_kwargs=env_kwargs, wrappers=wrappers
-    )
-    if result.cut_off:
-        warn(
-            f"{result.cut_off} of {saving.evaluate_episodes} evaluated episodes cut off after {result.limit} "
-            "steps, as the environment has no time limit: give it one with max_episode_steps"
-        )
-    return float(result.summary()["mean_return"])
 
 
 def _given_as(env: Environment | None) -> str:

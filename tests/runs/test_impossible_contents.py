@@ -234,7 +234,7 @@ def test_json_that_is_nested_too_deeply(run):
 
 
 def test_sizes_in_the_configuration_are_compared_before_environments_are_made(run, monkeypatch):
-    monkeypatch.setattr("ppocore.api.make_environments", None)
+    monkeypatch.setattr("ppocore.runs.assembly.make_environments", None)
     file = run / "config.json"
     file.write_text(file.read_text().replace('"num_envs": 2', '"num_envs": 100000').replace("48", "800000"))
     assert "num_envs in" in sentence(resume, run)
