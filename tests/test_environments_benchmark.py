@@ -91,6 +91,7 @@ def run(folder, data, *arguments):
     return {row["id"]: row for row in json.loads(done.stdout.splitlines()[-1])["environments"]}, done
 
 
+@pytest.mark.slow
 @pytest.mark.posix
 def test_gymnasiums_own_environments_resume_to_the_same_fingerprint(tmp_path):
     rows, done = run(tmp_path, GYMNASIUM)
@@ -108,6 +109,7 @@ def test_gymnasiums_own_environments_resume_to_the_same_fingerprint(tmp_path):
     assert (tmp_path / "rows.jsonl").read_text() == before, "what has a result is not measured again"
 
 
+@pytest.mark.slow
 @pytest.mark.posix
 def test_an_environment_that_cannot_be_trained_or_resumed_gets_its_reason(tmp_path):
     (tmp_path / "odd_ones.py").write_text(ODD_ENVIRONMENTS)
@@ -123,6 +125,7 @@ def test_an_environment_that_cannot_be_trained_or_resumed_gets_its_reason(tmp_pa
     assert "| gymnasium | `Raising-v0` |  | Box 2 float32 | Discrete 2 | no (2) |  |  |" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.posix
 def test_an_environment_that_hangs_is_ended(tmp_path):
     (tmp_path / "odd_ones.py").write_text(ODD_ENVIRONMENTS)

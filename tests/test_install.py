@@ -145,6 +145,7 @@ def editable_python(install, editable_checkout):
     return install("editable-install", "--editable", editable_checkout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wheel", "sdist", "editable"])
 def test_an_install_works_from_anywhere(kind, request, tmp_path):
     python = request.getfixturevalue(f"{kind}_python")
@@ -201,6 +202,7 @@ def test_the_sdist_holds_what_a_clone_holds(checkout, unpacked_sdist):
     assert sorted(name for name in cloned - there if name.partition("/")[0] in tops) == []
 
 
+@pytest.mark.slow
 def test_the_tests_of_the_sdist_find_the_files_that_they_read(unpacked_sdist, builder, tmp_path):
     names = ["test_documentation", "test_project", "test_mutation_survivors", "test_own_backend"]
     files = [path for name in names for path in (unpacked_sdist / "tests").rglob(f"{name}.py")]

@@ -166,6 +166,7 @@ def test_listing_names_imports_neither_the_package_nor_a_framework(ppocore):
     assert imported == []
 
 
+@pytest.mark.slow
 def test_the_backend_of_a_package_is_checked_by_its_name(ppocore):
     report = json.loads(ppocore("check-backend", "elsewhere", "--examples", "2", "--json").splitlines()[-1])
     assert (report["backend"], report["passed"]) == ("elsewhere", True)

@@ -16,6 +16,7 @@ FRAMEWORKS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checked", PROPERTIES, ids=lambda checked: checked.name)
 @pytest.mark.parametrize("backend", FRAMEWORKS)
 def test_a_property_holds(backend, checked):

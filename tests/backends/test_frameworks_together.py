@@ -35,6 +35,7 @@ def fingerprint(env):
     return train(env, PPOConfig(**CONFIG), backend="numpy", seed=2).fingerprint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", FRAMEWORKS)
 def test_both_in_one_process_give_numpys_fingerprint_in_either_order(first, env, fingerprint):
     second = FRAMEWORKS[1 - FRAMEWORKS.index(first)]

@@ -55,6 +55,7 @@ def initial():
     return {**tree, "version": 7}, run
 
 
+@pytest.mark.slow
 def test_the_built_in_architecture_and_weights_give_the_built_in_run():
     tree, expected = initial()
     before = tree["actor"][0]["weight"].copy()
@@ -73,6 +74,7 @@ def test_the_built_in_architecture_and_weights_give_the_built_in_run():
     assert not np.array_equal(before, found["actor.0.weight"])
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_resumed(tmp_path):
     class StopAfterTwo:
         def begin(self, start): ...
@@ -128,6 +130,7 @@ def test_a_missing_device_is_reported_in_one_sentence(device):
         JaxBackend(spec_of("categorical"), device=device)
 
 
+@pytest.mark.slow
 def test_minibatches_of_many_sizes_are_compiled_once_and_step_as_numpy_does():
     """Sizes vary if a rollout has invalid steps; padded rows do not affect the loss."""
     rng = np.random.default_rng(0)
@@ -174,6 +177,7 @@ def test_the_processs_float64_setting_is_unchanged_and_does_not_matter(x64):
         assert jnp.zeros(1).dtype == (jnp.float64 if x64 else jnp.float32)
 
 
+@pytest.mark.slow
 def test_the_example_runs():
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(

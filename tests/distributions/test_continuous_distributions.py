@@ -229,6 +229,7 @@ def test_squashed_samples_are_those_of_the_normal_before_squashing():
     assert stats.kstest(z.ravel(), stats.norm(0.5, math.exp(-0.2)).cdf, method="asymp").pvalue > FALSE_ALARM
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CONTINUOUS)
 @pytest.mark.parametrize("seed", range(3))
 def test_the_divergence_is_its_integral(kind, seed):

@@ -57,6 +57,7 @@ def test_a_signal_ends_the_run_and_it_is_saved(number, vectorization, tmp_path):
     assert result.fingerprint == train("CartPole-v1", config).fingerprint
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_random_equals_one_that_was_never_killed():
     """`benchmarks/kill.py` in full: 100 kills of each kind, on every backend."""
     script = Path(__file__).resolve().parent.parent.parent / "benchmarks" / "kill.py"
