@@ -56,7 +56,7 @@ class UnusedDirectory:
         except OSError as error:
             reason = error.strerror or error
             raise UsageError(
-                f"run directory {candidate} cannot be made ({reason}): choose another --run-dir"
+                f"run directory {candidate} cannot be made ({reason}): choose another --run-dir (run_dir)"
             ) from error
 
 
@@ -138,11 +138,13 @@ class RunDirectory:
                 raise
             reason = getattr(error, "strerror", None) or error
             raise UsageError(
-                f"run directory {directory} cannot be written to ({reason}): choose another --run-dir"
+                f"run directory {directory} cannot be written to ({reason}): choose another --run-dir (run_dir)"
             ) from error
         if not _is_empty(place):  # another run started at the same moment
             opened.close()
-            raise UsageError(f"run directory {directory} is not empty: choose another --run-dir or move it away")
+            raise UsageError(
+                f"run directory {directory} is not empty: choose another --run-dir (run_dir) or move it away"
+            )
         return opened
 
     @classmethod
@@ -264,7 +266,9 @@ def _not_empty_error(directory: Path, place: Path) -> UsageError:
     hint = ""
     if (place / CONFIGURATION_FILE).is_file():
         hint = f", or resume the run in it with: ppocore resume {directory}"
-    return UsageError(f"run directory {directory} is not empty: choose another --run-dir or move it away{hint}")
+    return UsageError(
+        f"run directory {directory} is not empty: choose another --run-dir (run_dir) or move it away{hint}"
+    )
 
 
 def _is_empty(directory: Path) -> bool:

@@ -97,7 +97,7 @@ def restore_run(trainer: Trainer, snapshot: Snapshot, directory: RunDirectory, r
         if not restart_episodes:
             raise UsageError(
                 f"{which}: the run in {path} cannot be resumed exactly; to start new episodes instead, with which the "
-                "result differs from that of an uninterrupted run, pass --restart-episodes"
+                "result differs from that of an uninterrupted run, pass --restart-episodes (restart_episodes=True)"
             )
         warn(f"{which}: new episodes start instead, and the result differs from that of an uninterrupted run")
     if missing:

@@ -85,8 +85,8 @@ class Saver(Callback):
             length = int(run.snapshot.environments["lengths"][long[0]])
             warn(
                 f"the episode of environment {long[0]} is {length} steps long and its actions are not kept any more: "
-                "until it ends the run cannot be resumed exactly, only with --restart-episodes; give the environment "
-                "a time limit to avoid this"
+                "until it ends the run cannot be resumed exactly, only with --restart-episodes "
+                "(restart_episodes=True); give the environment a time limit to avoid this"
             )
         self._checkpoints.offer(run.snapshot)
 

@@ -23,7 +23,7 @@ def without_import(env: str, path: str | PathLike[str]) -> str:
     if ":" in env:  # Gymnasium imports the module before the colon, which a file must not cause
         raise UsageError(
             f"{path} names the environment {env}, for which a module would be imported: if you trust it, pass "
-            f"--env {env}"
+            f"--env {env} (in a program, env={env!r})"
         )
     return env
 
