@@ -31,6 +31,7 @@ def test_every_mistake_is_caught_and_named(name):
     assert DEFECTS[name].says in str(report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("function", "arrays"), RIGHT)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_right_implementations_pass(function, arrays, seed):
@@ -149,6 +150,7 @@ def test_a_declared_convention_is_not_a_mistake():
     check_gae(outside, truncation="in_rewards", max_examples=20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [p.name for p in PROPERTIES])
 def test_every_property_can_fail_and_be_checked_alone(name):
     """`ppocore.gae` has the property, and a function with the mistake that it is about does not."""

@@ -63,6 +63,7 @@ ADAPTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ADAPTED)
 def test_a_right_function_passes_and_a_mistake_does_not(name):
     adapter, function, mistake, named = ADAPTED[name]
