@@ -16,4 +16,4 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_collection_modifyitems(items):
     """Run what starts JAX's threads last: worker processes that are forked after that could deadlock."""
-    items.sort(key=lambda item: "jax" in item.nodeid or "test_whole_runs" in item.nodeid)
+    items.sort(key=lambda item: any(name in item.nodeid for name in ("jax", "on_every_backend", "test_whole_runs")))
