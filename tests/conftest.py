@@ -9,6 +9,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # Interpreters that a test starts import the ppocore that is tested, installed or not.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
+# Where output is not buffered, a program never finds at its end that it cannot be written.
+os.environ.pop("PYTHONUNBUFFERED", None)
+
 # A shell starts background jobs with SIGINT ignored, and they would hand that on to what the tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

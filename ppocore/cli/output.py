@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from contextlib import suppress
+from typing import TextIO
 
 
 class Unwritable(Exception):
@@ -25,7 +26,7 @@ def show(text: str) -> None:
     try:
         print(text, flush=True)
     except (OSError, ValueError) as error:
-        _drop_standard_output()
+        _drop(sys.stdout)
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
             raise Unwritable(None) from error
         raise Unwritable(str(getattr(error, "strerror", None) or error)) from error
@@ -37,9 +38,21 @@ def complain(command: str, sentence: str) -> None:
         print(f"ppocore {command}: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
 
 
-def _drop_standard_output() -> None:
-    """Lead what is left to nowhere, or the interpreter would fail again when it flushes at its end."""
+def settle() -> None:
+    """Write what is left to write, and drop what cannot be.
+
+    Otherwise the interpreter would try once more when it ends, and exit with a status of its own (120).
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            _drop(stream)
+
+
+def _drop(stream: TextIO) -> None:
+    """Lead what a stream still holds, and all that follows, to nowhere."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, stream.fileno())
         os.close(nowhere)

@@ -7,9 +7,10 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import Any
 
-from ppocore.cli.output import Unwritable, complain
+from ppocore.cli.output import Unwritable, complain, settle
 from ppocore.cli.parser import parse
 from ppocore.cli.settings import FAILED, WRONG_USE
 from ppocore.errors import RunError, RunWarning, UsageError
@@ -18,6 +19,13 @@ from ppocore.errors import RunError, RunWarning, UsageError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 for success, 1 for a failure or a difference, 2 for wrong usage."""
     _open_standard_streams()
+    try:
+        return _run(arguments)
+    finally:
+        settle()
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = parse(arguments)
     if options is None:  # the help was printed
         return 0
@@ -71,8 +79,9 @@ def _open_standard_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r" if number == 0 else "w"))  # noqa: SIM115 (for the whole program)
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError, ValueError):  # a stream of another kind, such as a notebook's
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        if isinstance(stream, TextIOWrapper):  # not one of another kind, such as a notebook's
+            with suppress(OSError, ValueError):
+                stream.reconfigure(errors="backslashreplace")
 
 
 def _warning_printer(command: str) -> Any:

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from support.interrupting import SMALL
@@ -63,13 +62,14 @@ def test_a_program_without_standard_error(monkeypatch, capsys):
 
 
 @pytest.mark.posix
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # what was not written waits for the end, or does not
 @pytest.mark.parametrize("redirected", ["2>/dev/full", "2>&-", ">&- 2>&-", "2>&1 >/dev/null | head -n 1"])
-def test_a_progress_line_that_cannot_be_written_does_not_end_training(redirected, tmp_path):
+def test_a_progress_line_that_cannot_be_written_does_not_end_training(redirected, unbuffered, tmp_path):
     command = f"set -o pipefail; {sys.executable} -m ppocore train CartPole-v1 {' '.join(OPTIONS)} --run-dir run"
     done = subprocess.run(
         ["bash", "-c", f"{command} {redirected}"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         capture_output=True,
         timeout=120,
         check=False,
@@ -86,7 +86,6 @@ def test_a_result_that_cannot_be_written_is_a_failure_but_the_run_is_saved(optio
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
         capture_output=True,
         text=True,
         timeout=120,
