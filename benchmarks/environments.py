@@ -35,18 +35,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_threads, "1")
-for _display in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):
-    os.environ.setdefault(_display, "dummy")
+import environment_makers
+import environment_table
+import gymnasium as gym
+import numpy as np
+import one_thread
 
-import environment_makers  # noqa: E402  (once the threads are set)
-import environment_table  # noqa: E402
-import gymnasium as gym  # noqa: E402
-import numpy as np  # noqa: E402
+from ppocore import PPOConfig, evaluate, resume, train
 
-from ppocore import PPOConfig, evaluate, resume, train  # noqa: E402
-
+NO_DISPLAY = dict.fromkeys(("SDL_VIDEODRIVER", "SDL_AUDIODRIVER"), "dummy")
 DATA = Path(__file__).with_suffix(".toml")
 RESULTS = DATA.parent.parent / "build" / "environments.jsonl"
 ITERATIONS = 6
@@ -121,7 +118,7 @@ def in_a_fork(work: Callable[[], Any]) -> tuple[Any, str]:
 
     def report() -> None:
         random.seed()  # unlike a fork, another process does not share what these draw
-        np.random.seed()  # noqa: NPY002
+        np.random.seed()  # noqa: NPY002 (it is the global generator that environments draw from)
         try:
             theirs.send((work(), ""))
         except BaseException as error:
@@ -253,7 +250,13 @@ def measure_apart(position: int, data: Path, seconds: float) -> dict[str, Any]:
         command = [sys.executable, str(Path(__file__).resolve()), "--data", str(data), "--one", str(position), str(out)]
         with (Path(folder) / "printed").open("w+", errors="replace") as printed:
             child = subprocess.Popen(
-                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=printed, stderr=printed, start_new_session=True
+                command,
+                cwd=folder,
+                env=NO_DISPLAY | one_thread.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=printed,
+                start_new_session=True,
             )
             try:
                 child.wait(seconds)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,13 +22,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import one_thread
 from tasks import multi_binary_pendulum, multi_discrete_pendulum, taxi
 
 from ppocore import PPOConfig, available_backends, train
 from ppocore.presets import preset
 from ppocore.runs import compare
 
-THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 # Large enough for many roundings: 1,552 to 15,600 optimizer steps in 100,000 environment steps.
 NORMALIZED = {
     "num_envs": 8,
@@ -117,8 +116,7 @@ def child(case: str, seed: int, backend: str, steps: int, path: str) -> None:
 def measure(run: Run, steps: int, root: Path) -> dict[str, Any]:
     """Train one run in a process of its own."""
     command = [sys.executable, __file__, "--child", *map(str, run), str(steps), str(run.path(root))]
-    environment = {**os.environ, **THREADS}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, env=one_thread.environment(), stdout=subprocess.PIPE, text=True, check=True)
     summary: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     print(
         f"{run.case:<11} seed {run.seed:<3} {run.backend:<8} {summary['updates']:>6} updates "

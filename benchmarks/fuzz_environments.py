@@ -120,12 +120,13 @@ EXCEPTIONS: tuple[type[BaseException] | None, ...] = (
     None, None, None, None, None, None, ValueError, KeyError, RuntimeError, MemoryError, StopIteration, SystemExit,
     GeneratorExit, AssertionError, OSError, NotImplementedError,
 )  # fmt: skip
+"""What an environment raises in the fourth step of an episode; None for nothing."""
 
 
 class Odd(gym.Env[Any, Any]):
     """Give what was drawn; deterministic from the seed of the reset and the actions."""
 
-    def __init__(self, kinds: tuple[str, str, str, str], error: type[BaseException] | None, actions: int) -> None:
+    def __init__(self, kinds: tuple[str, ...], error: type[BaseException] | None, actions: int) -> None:
         observation, reward, flag, info = kinds
         self.observation_space, self._observe = OBSERVATIONS[observation]
         self._reward, self._flag, self._info, self._error = REWARDS[reward], FLAGS[flag], INFOS[info], error
@@ -147,14 +148,14 @@ class Odd(gym.Env[Any, Any]):
         return self._observe(x), self._reward(x), self._flag(ended), self._flag(False), self._info(x)
 
 
-def drawn(seed: int, number: int) -> tuple[tuple[str, str, str, str], type[BaseException] | None, int]:
+def drawn(seed: int, number: int) -> tuple[tuple[str, ...], type[BaseException] | None, int]:
     """Draw an environment: mostly of ordinary parts, so that what is odd is reached."""
     draw = random.Random(f"{seed} {number}")
-    kinds = [
+    kinds = tuple(
         draw.choice(list(known)) if draw.random() < 0.45 else next(iter(known))
         for known in (OBSERVATIONS, REWARDS, FLAGS, INFOS)
-    ]
-    return tuple(kinds), draw.choice(EXCEPTIONS), draw.choice((0, 2, 3))  # type: ignore[return-value]
+    )
+    return kinds, draw.choice(EXCEPTIONS), draw.choice((0, 2, 3))
 
 
 def case(seed: int, number: int) -> tuple[str, str]:

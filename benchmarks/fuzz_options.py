@@ -21,7 +21,8 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+import gymnasium
 
 import ppocore
 from ppocore.cli import main as command_line
@@ -86,8 +87,7 @@ ENDLESS = {"episodes", "examples", "update_epochs", "evaluate_episodes", "total_
 
 def draw(rng: random.Random) -> list[str]:
     """Return a command line."""
-    parser = build_parser()
-    commands: dict[str, Any] = next(a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction))  # type: ignore[assignment]
+    commands = build_parser().commands
     weights = {"train": 8, "resume": 3, "evaluate": 5}
     command = rng.choices(list(commands), [weights.get(name, 1) for name in commands])[0]
     actions = [action for action in commands[command]._actions if action.dest != "help"]
@@ -129,17 +129,13 @@ def outcome(arguments: list[str], seconds: float) -> tuple[int | None, str, str]
                 os.setsid()
                 os.dup2(out.fileno(), 1)
                 os.dup2(err.fileno(), 2)
-                sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 (until the process ends)
-                sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
-                try:
-                    status = command_line(arguments)
-                except SystemExit as error:
-                    status = error.code if isinstance(error.code, int) else 1
-                except BaseException:
-                    traceback.print_exc()
-                for stream in (sys.stdout, sys.stderr):
-                    with contextlib.suppress(OSError, ValueError):
-                        stream.flush()
+                with open(1, "w", closefd=False) as sys.stdout, open(2, "w", closefd=False) as sys.stderr:
+                    try:
+                        status = command_line(arguments)
+                    except SystemExit as error:
+                        status = error.code if isinstance(error.code, int) else 1
+                    except BaseException:
+                        traceback.print_exc()
             finally:
                 os._exit(status)
         deadline, done, code = time.monotonic() + seconds, 0, 0
@@ -182,8 +178,6 @@ def playground() -> Iterator[None]:
         try:
             settings = {"total_steps": 64, "num_envs": 2, "num_steps": 16, "minibatch_size": 16, "hidden_sizes": 4}
             result = ppocore.train("CartPole-v1", settings, run_dir="run")
-            import gymnasium
-
             ppocore.train(lambda: gymnasium.make("CartPole-v1"), settings, run_dir="callable")
             result.policy.save("policy.safetensors")
             Path("empty").mkdir()

@@ -29,11 +29,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+# The runs are forks of this process, which should have no threads.
 for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")
 
-from ppocore import PPOConfig, resume, train  # noqa: E402  (once the threads are set)
-from ppocore.files import run_files  # noqa: E402
+from ppocore import PPOConfig, resume, train  # noqa: E402 (once the threads are set)
+from ppocore.files import run_files  # noqa: E402 (once the threads are set)
 
 SMALL = PPOConfig(
     total_steps=100 * 4 * 32, num_envs=4, num_steps=32, minibatch_size=64, update_epochs=2, hidden_sizes=(16, 16)

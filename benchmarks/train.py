@@ -24,6 +24,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import one_thread
+
 SETTINGS: dict[str, Any] = {
     "num_envs": 8,
     "num_steps": 128,
@@ -33,7 +35,6 @@ SETTINGS: dict[str, Any] = {
     "entropy_coef": 0.01,
     "hidden_sizes": (64, 64),
 }
-THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 def run_ppocore(steps: int, seed: int, backend: str, precision: str, vectorization: str) -> tuple[int, float]:
@@ -119,7 +120,7 @@ def measure(arguments: list[str], steps: int, seed: int) -> dict[str, float]:
     one_core = {min(os.sched_getaffinity(0))} if hasattr(os, "sched_setaffinity") else None
     done = subprocess.run(
         command,
-        env={**os.environ, **THREADS},
+        env=one_thread.environment(),
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -36,8 +36,8 @@ def find_spec(environment_id: str) -> tuple[str, EnvSpec]:
             raise UsageError(
                 f"the module {module!r} of the environment {environment_id!r} cannot be imported: {_said(error)}"
             ) from error
-    versions = _versions(local_id)
-    spec = gym.registry.get(local_id) or (versions[-1] if versions and _is_unversioned(local_id) else None)
+    versions = versions_of(local_id)
+    spec = gym.registry.get(local_id) or (versions[-1] if versions and unversioned(local_id) == local_id else None)
     if spec is None:
         raise UsageError(f"there is no environment {environment_id!r}; {_advice(local_id)}")
     if versions and spec.version is not None and (versions[-1].version or 0) > spec.version:
@@ -67,24 +67,21 @@ def _said(error: BaseException) -> str:
     return str(error) if isinstance(error, ImportError) else describe(error)
 
 
-def _is_unversioned(environment_id: str) -> bool:
-    return re.search(r"-v\d+$", environment_id) is None
-
-
-def _unversioned(environment_id: str) -> str:
+def unversioned(environment_id: str) -> str:
+    """Return an id without its version."""
     return re.sub(r"-v\d+$", "", environment_id)
 
 
-def _versions(environment_id: str) -> list[EnvSpec]:
+def versions_of(environment_id: str) -> list[EnvSpec]:
     """Return the specifications with the id's namespace and name, the newest last."""
-    wanted = _unversioned(environment_id)
-    specs = [spec for spec in gym.registry.values() if _unversioned(spec.id) == wanted]
+    wanted = unversioned(environment_id)
+    specs = [spec for spec in gym.registry.values() if unversioned(spec.id) == wanted]
     return sorted(specs, key=lambda spec: -1 if spec.version is None else spec.version)
 
 
 def _advice(environment_id: str) -> str:
     def name(other_id: str) -> str:
-        return _unversioned(other_id).rpartition("/")[2].lower()
+        return unversioned(other_id).rpartition("/")[2].lower()
 
     # The same name with another version, namespace or case comes first, the newest before older ones.
     same_name = [spec for spec in gym.registry.values() if name(spec.id) == name(environment_id)]

@@ -13,6 +13,7 @@ from ppocore.envs.action_masks import InfoMask
 from ppocore.envs.errors import FailedEnvironment, describe, raise_failed
 from ppocore.envs.infos import joined, kept
 from ppocore.envs.observations import ObservationRows
+from ppocore.envs.resets import reset_arguments
 from ppocore.envs.results import FLAG_TYPES, REWARD_TYPES, read_flag, read_info, read_reward, reset_parts, step_parts
 
 if TYPE_CHECKING:
@@ -43,16 +44,10 @@ class LeanSyncVectorEnv(_SyncVectorEnv):
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Reset every environment in turn, or those in ``options["reset_mask"]``."""
-        seeds = [None] * self.num_envs if seed is None else seed
-        which = list(range(self.num_envs))
-        if options is not None and "reset_mask" in options:
-            which = np.flatnonzero(options["reset_mask"]).tolist()
-            options = {key: value for key, value in options.items() if key != "reset_mask"}
         masks = {}
-        for i in which:
-            each = seeds[i] if isinstance(seeds, list) else seeds + i
+        for i, arguments in reset_arguments(self.num_envs, seed, options).items():
             try:
-                result = self.envs[i].reset(seed=each, options=options)
+                result = self.envs[i].reset(**arguments)
             except BaseException as error:
                 raise_failed(error, i)
             try:

@@ -19,6 +19,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from ppocore.envs.errors import FailedEnvironment
 from ppocore.envs.infos import joined, unpickled
 from ppocore.envs.replay import Replaying
+from ppocore.envs.resets import reset_arguments
 from ppocore.envs.worker import INTERRUPTED, allow_interrupts, run_worker
 from ppocore.errors import UsageError
 
@@ -101,14 +102,9 @@ class WorkerVectorEnv(_AsyncVectorEnv):
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Reset every environment, or those in ``options["reset_mask"]``."""
-        seeds = [None] * self.num_envs if seed is None else seed
-        which = list(range(self.num_envs))
-        if options is not None and "reset_mask" in options:
-            which = np.flatnonzero(options["reset_mask"]).tolist()
-            options = {key: value for key, value in options.items() if key != "reset_mask"}
-        each = [{"seed": seeds[i] if isinstance(seeds, list) else seeds + i, "options": options} for i in which]
-        masks = dict(zip(which, self._ask("reset", each, which), strict=True))
-        return self.observations, joined(self.num_envs, {i: m for i, m in masks.items() if m is not None}, {})
+        arguments = reset_arguments(self.num_envs, seed, options)
+        masks = zip(arguments, self._ask("reset", list(arguments.values()), list(arguments)), strict=True)
+        return self.observations, joined(self.num_envs, {i: mask for i, mask in masks if mask is not None}, {})
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step every environment."""

@@ -149,13 +149,18 @@ def wrapper_class(name: str) -> Callable[..., gym.Env[Any, Any]]:
         found: Any = getattr(module, attribute, None)
         if not callable(found):
             raise UsageError(f"{module_name} has no wrapper {attribute}: name a class of it")
-        return found  # type: ignore[no-any-return]
-    known = [n for n, value in vars(gym.wrappers).items() if isinstance(value, type) and issubclass(value, gym.Wrapper)]
+        maker: Callable[..., gym.Env[Any, Any]] = found
+        return maker
+    known = {
+        name: value
+        for name, value in vars(gym.wrappers).items()
+        if isinstance(value, type) and issubclass(value, gym.Wrapper)
+    }
     if attribute not in known:
         close = get_close_matches(attribute, known, n=1)
         hint = f"did you mean {close[0]}?" if close else "give one of gymnasium.wrappers, or MODULE:CLASS"
         raise UsageError(f"there is no wrapper {attribute!r}; {hint}")
-    return getattr(gym.wrappers, attribute)  # type: ignore[no-any-return]
+    return known[attribute]
 
 
 class Wrapped:

@@ -24,11 +24,9 @@ from ppocore.runs import (
     RunDirectory,
     Saving,
     UnusedDirectory,
-    assembled,
     check_same_environments,
     check_same_settings,
     located,
-    mean_return_of,
     os_errors_as_usage_errors,
     read_configuration,
     record_changes,
@@ -37,8 +35,8 @@ from ppocore.runs import (
     trusted_wrappers,
     without_class_paths,
     without_import,
-    writers,
 )
+from ppocore.runs.assembly import assembled, mean_return_of, writers  # apart: it needs Gymnasium
 from ppocore.training import (
     Callback,
     Collector,

@@ -6,7 +6,6 @@ each preset reaches. The value loss there is not halved, so a ``vf_coef`` of 0.5
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
@@ -174,7 +173,9 @@ def choose_settings(
     if changes and not use_preset:
         return Choice(PPOConfig(**given), f"the preset for {name} is not used: the settings are the defaults", given)
     if not changes:
-        others = [known for known in PRESETS if _unversioned(known) == _unversioned(name)]
+        from ppocore.envs.lookup import unversioned
+
+        others = [known for known in PRESETS if unversioned(known) == unversioned(name)]
         hint = f" (there is one for {' and '.join(others)})" if others else ""
         return Choice(PPOConfig(**given), f"no preset for {shown}{hint}: the settings are the defaults", given)
     listed = ", ".join(f"{key}={value}" for key, value in changes.items() if key not in given)
@@ -249,18 +250,12 @@ SETTINGS_ELSEWHERE = {
 def _full_name(env: Any) -> str:
     """Return an environment's id without its module, and with the version that Gymnasium takes if it has none."""
     name = env.rpartition(":")[2] if isinstance(env, str) else ""
-    if not any(_unversioned(known) == name for known in PRESETS):
+    if not any(known.startswith(f"{name}-v") for known in PRESETS):
         return name
-    import gymnasium  # only here, so that settings need no environment library
+    from ppocore.envs.lookup import versions_of  # only here, so that settings need no environment library
 
-    specs = [spec for spec in gymnasium.registry.values() if spec.namespace is None and spec.name == name]
-    if not specs:
-        return name
-    return max(specs, key=lambda spec: -1 if spec.version is None else spec.version).id
-
-
-def _unversioned(name: str) -> str:
-    return re.sub(r"-v\d+$", "", name)
+    versions = versions_of(name)
+    return versions[-1].id if versions else name
 
 
 def _short(value: Any) -> str:

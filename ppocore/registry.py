@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import importlib.util
 import inspect
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ppocore.backend import Backend, BackendFactory
 from ppocore.errors import MissingBackendError, UsageError
 from ppocore.networks import NetworkSpec
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 ENTRY_POINT_GROUP = "ppocore.backends"
 
@@ -150,13 +152,15 @@ def _missing(name: str) -> str | None:
     framework = FRAMEWORKS.get(name)
     if framework is None:
         return None
+    from importlib import metadata  # only where it is needed, because it imports 50 modules
+
     remedy = f"pip install 'ppocore[{name}]'"
     if importlib.util.find_spec(framework.module) is None:
         return f"{framework.module} is not installed: {remedy}"
     for distribution in framework.distributions:
         try:
-            version = importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
+            version = metadata.version(distribution)
+        except metadata.PackageNotFoundError:
             continue
         major, minor = (int(part) for part in version.split(".")[:2])
         if (major, minor) < framework.minimum:
@@ -165,13 +169,15 @@ def _missing(name: str) -> str | None:
     return None
 
 
-def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
+def _entry_points() -> dict[str, EntryPoint]:
     return {name: point for name, point in entry_points(ENTRY_POINT_GROUP).items() if name not in BUILT_IN}
 
 
-def entry_points(group: str) -> dict[str, importlib.metadata.EntryPoint]:
+def entry_points(group: str) -> dict[str, EntryPoint]:
     """Return the entry points of a group in installed packages, by name."""
-    return {point.name: point for point in importlib.metadata.entry_points(group=group)}
+    from importlib import metadata
+
+    return {point.name: point for point in metadata.entry_points(group=group)}
 
 
 def closest(name: str, known: Iterable[str]) -> str:

@@ -149,9 +149,9 @@ def test_a_checkout_gives_backends_and_envs_and_nothing_else(name, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["advantages", "networks", "spaces", "files", "distributions", "training", "normalize"]
+    "name", ["advantages", "networks", "spaces", "files", "distributions", "training", "normalize", "runs", "cli"]
 )
-def test_a_package_of_arrays_is_imported_without_gymnasium(name, tmp_path):
+def test_what_needs_no_environment_is_imported_without_gymnasium(name, tmp_path):
     heavy = python(
         "import json, sys\n"
         f"import ppocore.{name}\n"

@@ -7,8 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # From the bottom to the top: a unit (a module or a package of ppocore/, backends/, envs/) may import those before it.
 ORDER = (
-    "errors typing files advantages normalize distributions spaces networks optimizers backend config presets registry "
-    "envs policy evaluation training reporting runs export api backends testing cli __main__"
+    "errors typing files advantages normalize distributions spaces networks optimizers backend config registry "
+    "envs presets policy evaluation training reporting runs export api backends testing cli __main__"
 ).split()
 
 

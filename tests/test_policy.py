@@ -11,12 +11,13 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 from safetensors.numpy import load_file, save_file
 from scipy import stats
+from support.files import changed
 from support.networks import assert_states_equal, plain_forward, random_weights
 
 from ppocore import ObservationNormalizer, Policy
 from ppocore.envs import action_space
 from ppocore.errors import UsageError
-from ppocore.files import encode, write_atomically
+from ppocore.files import write_atomically
 from ppocore.networks import NetworkSpec
 from ppocore.policy import POLICY_FORMAT
 from ppocore.spaces import ActionAdapter, BoxObservation, ObservationMapping
@@ -220,21 +221,8 @@ def test_a_file_of_something_else_is_a_usage_error(tmp_path):
         assert "not a ppocore policy" in refusal(tensors)
 
 
-def rewritten(file, change):
-    """The same file with its tensors and description changed by ``change(tensors, description)``."""
-    from safetensors import safe_open
-
-    with safe_open(file, framework="numpy") as opened:
-        description = json.loads(opened.metadata()["ppocore"])
-    tensors = load_file(file)
-    change(tensors, description)
-    del description["checksum"]
-    version = description.pop("version")
-    file.write_bytes(encode(POLICY_FORMAT._replace(versions=(version,)), tensors, description))
-
-
 def test_a_newer_version_is_a_usage_error_that_names_both(file):
-    rewritten(file, lambda tensors, description: description.update(version=4))
+    changed(file, lambda tensors, description: description.update(version=4), POLICY_FORMAT)
     message = refusal(file)
     assert "version 4" in message
     assert "reads 1 and 2 and 3: upgrade ppocore" in message
@@ -248,7 +236,7 @@ def test_a_file_of_the_first_version_acts_the_same(file):
         del description["action_space"]["policy"]
         description.update(version=1, observation_shape=[2, 3])
 
-    rewritten(file, older)
+    changed(file, older, POLICY_FORMAT)
     assert np.array_equal(Policy.load(file).act(BATCH), expected)
 
 
@@ -272,7 +260,7 @@ def test_a_file_of_the_first_version_acts_the_same(file):
     ],
 )
 def test_a_policy_file_that_contradicts_itself_is_a_usage_error(file, change):
-    rewritten(file, change)
+    changed(file, change, POLICY_FORMAT)
     assert "does not describe a policy" in refusal(file)
 
 

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ppocore.cli.output import show
-from ppocore.cli.settings import DONE, FAILED, whole_number
+from ppocore.cli.settings import DONE, FAILED, add_json, whole_number
 from ppocore.errors import UsageError
 
 
@@ -38,7 +38,7 @@ def add_check_gae(subcommands: Any) -> None:
         "--examples", type=whole_number, default=50, metavar="N", help="trajectories per property (50)"
     )
     check_gae.add_argument("--seed", type=whole_number, default=0, metavar="N", help="seed of the trajectories (0)")
-    check_gae.add_argument("--json", action="store_true", help=_JSON)
+    add_json(check_gae)
     check_gae.set_defaults(run=check_gae_command)
 
 
@@ -58,11 +58,8 @@ def add_check_backend(subcommands: Any) -> None:
     check.add_argument("--examples", type=whole_number, default=50, metavar="N", help="problems per property (50)")
     check.add_argument("--device", default="cpu", metavar="NAME", help="device of the backend: cpu or cuda (cpu)")
     check.add_argument("--skeleton", action="store_true", help="print a backend to fill in, and check nothing")
-    check.add_argument("--json", action="store_true", help=_JSON)
+    add_json(check)
     check.set_defaults(run=check_backend_command)
-
-
-_JSON = "print a JSON object as the last line of standard output"
 
 
 def check_backend_command(options: argparse.Namespace) -> int:

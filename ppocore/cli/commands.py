@@ -155,7 +155,7 @@ def export(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Run ``ppocore evaluate``."""
-    from ppocore.envs import made_with, read_wrappers
+    from ppocore.envs import made_with
     from ppocore.evaluation import evaluate as run_policy
     from ppocore.policy import Policy
     from ppocore.runs import environment_of
@@ -172,7 +172,7 @@ def evaluate(options: argparse.Namespace) -> int:
         seed=options.seed,
         deterministic=not options.stochastic,
         env_kwargs=made.env_kwargs,
-        wrappers=read_wrappers(made.wrappers),
+        wrappers=made.wrappers,
         max_episode_steps=options.max_episode_steps,
     )
     result = evaluated.summary()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ppocore.cli import checks, commands
-from ppocore.cli.settings import Parser, add_grouped_settings, add_settings, whole_number
+from ppocore.cli.settings import Parser, add_grouped_settings, add_json, add_settings, whole_number
 from ppocore.files.version import __version__
 from ppocore.training import Runtime
 
@@ -45,7 +45,8 @@ def build_parser() -> Parser:
     _add_backends(subcommands)
     checks.add_check_gae(subcommands)
     checks.add_check_backend(subcommands)
-    for command in subcommands.choices.values():
+    parser.commands = subcommands.choices
+    for command in parser.commands.values():
         command.set_defaults(parser=command)
     return parser
 
@@ -135,7 +136,7 @@ def _add_evaluate(subcommands: Any) -> None:
         "--stochastic", action="store_true", help="sample actions instead of taking the most probable ones"
     )
     _add_environment(evaluate, "environment ID, if not that of the run")
-    _add_json(evaluate)
+    add_json(evaluate)
     evaluate.set_defaults(run=commands.evaluate)
 
 
@@ -147,7 +148,7 @@ def _add_compare(subcommands: Any) -> None:
         "The exit status is 1 if any run differs.",
     )
     compare.add_argument("paths", nargs="+", metavar="RUN", help="two or more run directories")
-    _add_json(compare)
+    add_json(compare)
     compare.set_defaults(run=commands.compare)
 
 
@@ -162,7 +163,7 @@ def _add_replay(subcommands: Any) -> None:
         metavar="BUNDLE",
         help="file of the update, non-finite-N.safetensors, or its run directory",
     )
-    _add_json(replay)
+    add_json(replay)
     replay.set_defaults(run=commands.replay)
 
 
@@ -185,7 +186,7 @@ def _add_backends(subcommands: Any) -> None:
         help="list the backends",
         description="List the backends, and how to install those that are not available.",
     )
-    _add_json(backends)
+    add_json(backends)
     backends.set_defaults(run=commands.backends)
 
 
@@ -247,13 +248,9 @@ def _add_output(parser: Any) -> None:
     group.add_argument(
         "--quiet", action="store_true", help="print no progress; only, on standard output, `fingerprint` and its value"
     )
-    _add_json(group)
+    add_json(group)
 
 
 def _add_runtime(parser: Any) -> None:
     group = parser.add_argument_group("runtime (how the run is computed, which does not affect its result)")
     add_settings(group, Runtime, leave_out=("backend", "device"))
-
-
-def _add_json(parser: Any) -> None:
-    parser.add_argument("--json", action="store_true", help="print a JSON object as the last line of standard output")

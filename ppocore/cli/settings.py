@@ -50,11 +50,16 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """Report wrong usage in one line, with the option that may be meant."""
+    """Report wrong usage in one line, with the option that may be meant.
+
+    Attributes:
+        commands: the parser of each command, by name.
+    """
 
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("formatter_class", Formatter)
         super().__init__(**settings)
+        self.commands: dict[str, Parser] = {}
 
     def error(self, message: str) -> NoReturn:
         """Print the message and exit."""
@@ -143,6 +148,11 @@ def add_settings(group: Any, settings: type[PPOConfig] | type[Runtime], leave_ou
                 "metavar": {"int": "N", "float": "X", "str": "NAME"}[base],
             }
         group.add_argument(*flags, help=f"{setting.metadata['help']} ({shown})".replace("%", "%%"), **options)
+
+
+def add_json(group: Any) -> None:
+    """Add ``--json``."""
+    group.add_argument("--json", action="store_true", help="print a JSON object as the last line of standard output")
 
 
 def whole_number(text: str) -> int:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ppocore.errors import UsageError
+from ppocore.files.atomic import write_atomically
 from ppocore.files.schema import parse_json
 
 SMALL, LARGE = 16 * 2**20, 2**30
@@ -118,8 +119,6 @@ def own_copy(path: Path) -> None:
         OSError: it cannot be read or written.
         UsageError: it is not a regular file.
     """
-    from ppocore.files.atomic import write_atomically
-
     try:
         found = os.lstat(path)
     except FileNotFoundError:

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class MetricsFile(Callback):
     reads_infos = False
 
     def __init__(self, path: Path, ensure: Callable[[], None] = lambda: None) -> None:
-        self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 (open during the run; `on_end` closes it)
+        self._file = _opened(path)
         self._path, self._ensure = path, ensure
         self._end = self._file.tell()  # of the last complete line
         self._pending: list[bytes] = []
@@ -86,7 +87,7 @@ class MetricsFile(Callback):
         self._ensure()
         write_atomically(self._path, content)
         self._file.close()
-        self._file = open(self._path, "a+b", buffering=0)  # noqa: SIM115
+        self._file = _opened(self._path)
 
     def on_end(self, run: Run, error: BaseException | None) -> None:
         """Close the file; if the run ended early, keep only the lines of complete iterations, each once."""
@@ -104,6 +105,11 @@ class MetricsFile(Callback):
         except OSError as lost:
             self._lost = lost
             warn(f"{self._path.name} could not be written ({lost.strerror or lost})")
+
+
+def _opened(path: Path) -> FileIO:
+    """Open the file for the whole run, to append to and to read what it has; `on_end` closes it."""
+    return open(path, "a+b", buffering=0)
 
 
 def read_lines(path: Path, iterations: int) -> tuple[list[dict[str, Any]], list[int]]:

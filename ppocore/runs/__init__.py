@@ -1,6 +1,5 @@
 """Make, save, resume and compare runs: the run directory, its configuration, its checkpoints and its policy."""
 
-from ppocore.runs.assembly import assembled, mean_return_of, writers
 from ppocore.runs.checkpoint_file import encode_checkpoint, read_checkpoint
 from ppocore.runs.compare import Comparison, compare
 from ppocore.runs.configuration import RunConfiguration, Saving, runtime_as_json
@@ -26,7 +25,6 @@ __all__ = [
     "Saver",
     "Saving",
     "UnusedDirectory",
-    "assembled",
     "check_same_environments",
     "check_same_settings",
     "compare",
@@ -34,7 +32,6 @@ __all__ = [
     "encode_checkpoint",
     "environment_of",
     "located",
-    "mean_return_of",
     "os_errors_as_usage_errors",
     "read_bundle",
     "read_checkpoint",
@@ -47,5 +44,4 @@ __all__ = [
     "trusted_wrappers",
     "without_class_paths",
     "without_import",
-    "writers",
 ]

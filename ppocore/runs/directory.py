@@ -142,9 +142,7 @@ class RunDirectory:
             ) from error
         if not _is_empty(place):  # another run started at the same moment
             opened.close()
-            raise UsageError(
-                f"run directory {directory} is not empty: choose another --run-dir (run_dir) or move it away"
-            )
+            raise _not_empty(directory)
         return opened
 
     @classmethod
@@ -266,6 +264,10 @@ def _not_empty_error(directory: Path, place: Path) -> UsageError:
     hint = ""
     if (place / CONFIGURATION_FILE).is_file():
         hint = f", or resume the run in it with: ppocore resume {directory}"
+    return _not_empty(directory, hint)
+
+
+def _not_empty(directory: Path, hint: str = "") -> UsageError:
     return UsageError(
         f"run directory {directory} is not empty: choose another --run-dir (run_dir) or move it away{hint}"
     )

@@ -85,4 +85,6 @@ def environment_of(
 
 def _same(env: str, recorded: str) -> bool:
     """Return whether an id, possibly without a version, is the recorded one."""
-    return env == recorded or recorded.rpartition("-v")[0] == env
+    from ppocore.envs.lookup import unversioned  # only here, because it needs Gymnasium
+
+    return env == recorded or unversioned(recorded) == env

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any, overload
@@ -41,6 +40,8 @@ class History(Sequence[Row]):
             self._write()
 
     def _write(self) -> None:
+        import tempfile  # only here, because few runs are that long
+
         try:
             if self._file is None:
                 self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the history)
@@ -88,8 +89,6 @@ class History(Sequence[Row]):
         if not isinstance(other, Sequence) or len(self) != len(other):
             return False
         return all(mine == its for mine, its in zip(self, other, strict=True))
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return History, (list(self),)

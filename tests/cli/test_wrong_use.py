@@ -151,21 +151,23 @@ def test_a_registered_name_is_known_in_its_program_alone(capsys):
     assert "MODULE:CLASS or FILE.py:CLASS" in refused(capsys, "check-backend", "mine")
 
 
-@pytest.mark.posix
-def test_random_command_lines():
-    """``benchmarks/fuzz_options.py``, which tries thousands."""
+@pytest.fixture
+def fuzz():
     spec = importlib.util.spec_from_file_location("fuzz_options", ROOT / "benchmarks" / "fuzz_options.py")
-    fuzz = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fuzz)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.posix
+def test_random_command_lines(fuzz):
+    """``benchmarks/fuzz_options.py``, which tries thousands."""
     statuses, faults = fuzz.fuzz(40, seed=7, seconds=120.0)
     assert not faults, "\n".join(faults)
     assert set(statuses) >= {0, 2}
 
 
-def test_the_fuzzer_knows_a_fault():
-    spec = importlib.util.spec_from_file_location("fuzz_options", ROOT / "benchmarks" / "fuzz_options.py")
-    fuzz = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fuzz)
+def test_the_fuzzer_knows_a_fault(fuzz):
     assert fuzz.fault(2, "", "one line\n") is None
     assert fuzz.fault(0, "", "") is None
     assert fuzz.fault(None, "", "") == "took too long"

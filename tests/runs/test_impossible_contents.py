@@ -12,15 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors import safe_open
-from safetensors.numpy import load_file
+from support import files
 from support.interrupting import SMALL
 from support.networks import loaded_backend, random_batch, random_weights, spec_of
 
 from ppocore import Policy, resume, train
 from ppocore.backend import Objective, OptimizerStep
 from ppocore.errors import RunWarning, UsageError
-from ppocore.files import RUN_FORMAT, encode, run_files
+from ppocore.files import RUN_FORMAT, run_files
 from ppocore.files.schema import parse_json
 from ppocore.policy import POLICY_FORMAT
 from ppocore.runs import compare, encode_bundle, read_bundle, read_checkpoint, read_configuration, replay
@@ -47,14 +46,7 @@ def run(good, tmp_path):
 
 def changed(path, change, form):
     """The file after ``change(description, tensors)``, with a right checksum."""
-    with safe_open(path, framework="numpy") as opened:
-        description = json.loads(opened.metadata()["ppocore"])
-    tensors = load_file(path)
-    change(description, tensors)
-    for name in ("checksum", "format", "version"):
-        del description[name]
-    path.write_bytes(encode(form, tensors, description))
-    return path
+    return files.changed(path, lambda tensors, description: change(description, tensors), form)
 
 
 def sentence(function, *arguments):

@@ -7,14 +7,15 @@ import random
 import numpy as np
 import pytest
 from safetensors import safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
+from support.files import changed
 from support.interrupting import SMALL, StopAfter, contents
 
 from ppocore import Policy, resume, train
 from ppocore.cli import main
 from ppocore.errors import RunWarning, UsageError
 from ppocore.evaluation import evaluate
-from ppocore.files import RUN_FORMAT, encode, run_files
+from ppocore.files import RUN_FORMAT, run_files
 from ppocore.registry import available_backends
 from ppocore.runs import RunDirectory, read_checkpoint
 
@@ -42,18 +43,6 @@ def refusal(path, read=read_checkpoint):
     assert "\n" not in message
     assert str(path) in message
     return message
-
-
-def changed(file, change, **form):
-    """The file rewritten after ``change(tensors, description)``, with a valid checksum."""
-    with safe_open(file, framework="numpy") as opened:
-        description = json.loads(opened.metadata()["ppocore"])
-    tensors = load_file(file)
-    change(tensors, description)
-    for name in ("checksum", "format", "version"):
-        del description[name]
-    file.write_bytes(encode(RUN_FORMAT._replace(**form), tensors, description))
-    return file
 
 
 class TestContents:
@@ -210,14 +199,14 @@ class TestDamage:
 
 class TestForeign:
     def test_versions(self, file):
-        newer = changed(file, lambda tensors, description: None, versions=(1, 7))
+        newer = changed(file, lambda tensors, description: None, RUN_FORMAT._replace(versions=(1, 7)))
         assert "is a checkpoint of version 7, this ppocore reads 1 and 2: upgrade ppocore" in refusal(newer)
-        older = changed(file, lambda tensors, description: None, versions=(0,))
+        older = changed(file, lambda tensors, description: None, RUN_FORMAT._replace(versions=(0,)))
         assert "version 0, this ppocore reads 1 and 2: use the ppocore that wrote it" in refusal(older)
 
     def test_other_files(self, file, tiny):
         assert "is a safetensors file but not a ppocore checkpoint" in refusal(
-            changed(file, lambda tensors, description: None, name="ppocore-something")
+            changed(file, lambda tensors, description: None, RUN_FORMAT._replace(name="ppocore-something"))
         )
         save_file({"weight": np.zeros(3)}, file)
         assert "is a safetensors file but not a ppocore checkpoint" in refusal(file)
@@ -241,7 +230,7 @@ class TestForeign:
         ],
     )
     def test_an_inconsistent_checkpoint_is_refused(self, file, change):
-        assert "does not describe a run" in refusal(changed(file, change))
+        assert "does not describe a run" in refusal(changed(file, change, RUN_FORMAT))
 
     @pytest.mark.parametrize(
         "change",
@@ -263,7 +252,7 @@ class TestForeign:
         run.mkdir()
         for name in ("config.json", "metrics.jsonl", "run-000000000048.safetensors"):
             (run / name).write_bytes((tiny / name).read_bytes())
-        changed(run_files(run)[-1], change)
+        changed(run_files(run)[-1], change, RUN_FORMAT)
         with pytest.raises(UsageError) as caught:
             resume(run)
         assert "\n" not in str(caught.value)
@@ -274,7 +263,7 @@ class TestForeign:
             description["network"]["hidden_sizes"] = [10**7, 10**7]
 
         with pytest.raises(UsageError, match="does not describe a policy"):
-            Policy.load(changed(file, huge))
+            Policy.load(changed(file, huge, RUN_FORMAT))
 
     def test_file_names_that_only_resemble_checkpoints(self, tiny, tmp_path):
         for name in ("run-1.safetensors", "run-000000000048.safetensors.bak", "xrun-000000000048.safetensors"):

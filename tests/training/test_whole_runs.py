@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from support.interrupting import StopAfter
 from support.networks import assert_states_equal
 from support.spaces import Numbers
 from threadpoolctl import threadpool_limits
@@ -293,18 +294,6 @@ def test_a_run_whose_loss_is_not_finite_keeps_the_policy_of_the_last_complete_it
     shorter = train(env, config, backend=backend, reporters=[StopAfter(2)])
     saved = Policy.load(tmp_path / "run").weights
     assert_states_equal({name: saved[name] for name in shorter.policy.weights}, shorter.policy.weights)
-
-
-class StopAfter:
-    def __init__(self, iterations):
-        self.iterations = iterations
-
-    def begin(self, start): ...
-    def close(self): ...
-    def end(self, result): ...
-    def iteration(self, metrics):
-        if metrics["iteration"] == self.iterations:
-            raise KeyboardInterrupt
 
 
 def test_states_are_listed_in_canonical_order():
