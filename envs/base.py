@@ -98,6 +98,7 @@ class VectorEnvironments(ABC):
         self._running = False
         self._steps = 0  # calls of `step` since `reset`
         self._starts = [0] * self.num_envs  # the value of `_steps` at the start of the current episode
+        self._previous_starts = [0] * self.num_envs  # the same of the previous episode
         self._episodes = [0] * self.num_envs  # number of episodes before the current one
         self._ended = np.zeros(self.num_envs, np.bool_)
         self._all_valid = np.ones(self.num_envs, np.bool_)
@@ -131,7 +132,7 @@ class VectorEnvironments(ABC):
         """
         self._steps, self._last_actions = 0, None
         self._log.clear()
-        self._starts = [0] * self.num_envs
+        self._starts, self._previous_starts = [0] * self.num_envs, [0] * self.num_envs
         self._episodes = [0] * self.num_envs
         self.acting = self._all_valid
         seeds = [episode_seed(self._seed, index, 0) for index in range(self.num_envs)]
@@ -178,10 +179,11 @@ class VectorEnvironments(ABC):
         """Restore every environment by replaying its current episode from its seed.
 
         An environment whose replay does not reproduce its observation, or the sum of its rewards, starts its next
-        episode instead.
+        episode instead. One at the start of an episode is compared by the rewards of its previous one.
 
         Args:
-            state: the result of `state`.
+            state: the result of `state`, with the sums of the rewards of the previous episodes as
+                ``previous_returns``, (N,), where it has ``previous_actions``.
             observations: the observations to act on at that time.
             returns: (N,), the sum of the rewards of each current episode; None if it is not known.
 
@@ -274,7 +276,7 @@ class VectorEnvironments(ABC):
         return observations, rewards, terminated, truncated, info
 
     def _begin_episode(self, index: int, *, at: int, seed: int | None = None) -> None:
-        self._starts[index] = at
+        self._previous_starts[index], self._starts[index] = self._starts[index], at
         self._episodes[index] += 1
         self.episode_seeds[index] = seed
 

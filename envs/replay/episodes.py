@@ -1,4 +1,4 @@
-"""Describe the current episode of every environment: its seed and its actions."""
+"""Describe the episodes that restore every environment: their seeds and actions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ _COUNTS = ("seeds", "counts", "lengths")
 
 
 class Episodes(NamedTuple):
-    """Describe the current episodes of N environments; ``actions`` is None if they cannot be replayed."""
+    """Describe the current episodes of N environments; ``actions`` is None if they cannot be replayed.
+
+    An environment at the start of an episode has nothing to replay that would show whether its rewards depend on
+    earlier episodes. So there the previous episode is kept, too.
+    """
 
     seeds: list[int]
     """Seed of each current episode; -1 where it is not known."""
@@ -27,6 +31,8 @@ class Episodes(NamedTuple):
     """Calls of ``step`` since the first reset."""
     actions: list[Array] | None
     """Actions of each current episode (L, *A); none for an episode that was too long to be kept."""
+    previous: list[Array] | None = None
+    """Actions of each previous episode, (L, *A), where the current one has none; else none."""
 
     @property
     def dropped(self) -> list[int]:
@@ -47,6 +53,9 @@ class Episodes(NamedTuple):
             tensors["actions"] = Joined(self.actions)
             if self.dropped:
                 tensors["dropped"] = np.array(self.dropped, np.int64)
+        if self.previous is not None and any(len(part) for part in self.previous):
+            tensors["previous_lengths"] = np.array([len(part) for part in self.previous], np.int64)
+            tensors["previous_actions"] = Joined(self.previous)
         return tensors
 
     @classmethod
@@ -68,7 +77,18 @@ class Episodes(NamedTuple):
         if dropped.dtype != np.int64 or not set(dropped.ravel().tolist()) <= set(range(num_envs)):
             raise ValueError(f"dropped={dropped.tolist()} are not indices of {num_envs} environments")
         kept = [0 if i in dropped else length for i, length in enumerate(lengths)]
-        if actions.ndim == 0 or sum(kept) != len(actions):
-            raise ValueError("the number of actions is not the sum of the episodes' lengths")
-        parts = np.split(actions, np.cumsum(kept)[:-1])
-        return cls(seeds, counts, lengths, steps, parts)
+        parts = _split(actions, kept)
+        previous = None
+        if "previous_actions" in tensors:  # not in older files
+            before = tensor(tensors, "previous_lengths", (num_envs,), "int64", least=0).tolist()
+            if any(b and (length or not count) for b, length, count in zip(before, lengths, counts, strict=True)):
+                raise ValueError("previous_lengths has that of an environment that is not at the start of an episode")
+            previous = _split(np.asarray(tensors["previous_actions"]), before)
+        return cls(seeds, counts, lengths, steps, parts, previous)
+
+
+def _split(actions: Array, lengths: list[int]) -> list[Array]:
+    """Split the actions of all episodes into those of each."""
+    if actions.ndim == 0 or sum(lengths) != len(actions):
+        raise ValueError("the number of actions is not the sum of the episodes' lengths")
+    return np.split(actions, np.cumsum(lengths)[:-1])

@@ -109,7 +109,11 @@ class LocalCollector:
 
     def state(self) -> dict[str, Any]:
         """See `ppocore.training.Collector.state`."""
-        return {"observations": np.array(self._observations), **self.environments.state()}
+        state = {"observations": np.array(self._observations), **self.environments.state()}
+        if "previous_lengths" in state:  # of an episode that is replayed, with what it has to lead to
+            returns = self.statistics.previous_returns
+            state["previous_returns"] = np.where(state["previous_lengths"] > 0, returns, 0.0)
+        return state
 
     def load_state(self, state: Mapping[str, Array]) -> dict[int, str]:
         """See `ppocore.training.Collector.load_state`."""
@@ -123,6 +127,8 @@ class LocalCollector:
         # A wrapper may change rewards by what it has seen in earlier episodes: these must be the same, too.
         returns = self.statistics.current_returns(state["lengths"])
         self._observations, lost = self.environments.restore(state, observations, returns)
+        if "previous_actions" in state:
+            self.statistics.previous_returns = np.array(state["previous_returns"])
         return lost
 
     def close(self) -> None:

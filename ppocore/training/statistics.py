@@ -20,6 +20,8 @@ class EpisodeStatistics:
         self.rollout_returns: list[float] = []
         self._returns = np.zeros(num_envs)
         self._lengths = np.zeros(num_envs, np.int64)
+        self.previous_returns = np.zeros(num_envs)
+        """The return of the last episode of each environment that ended; of older ones only what was restored."""
 
     def begin_rollout(self) -> None:
         """Clear the returns of the previous rollout."""
@@ -35,6 +37,7 @@ class EpisodeStatistics:
                 self.rollout_returns.append(float(self._returns[i]))
                 self.last_returns.append(float(self._returns[i]))
                 self.last_lengths.append(int(self._lengths[i]))
+            self.previous_returns[ended] = self._returns[ended]
             self._returns[ended] = 0.0
             self._lengths[ended] = 0
 
