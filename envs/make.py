@@ -64,11 +64,11 @@ def make_environments(
             whose constructor raises, an unsupported space, or a ``VectorEnv`` without an autoreset mode.
     """
     if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
-        raise UsageError(f"num_envs is {num_envs!r}, expected a positive integer")
+        raise UsageError(f"num_envs={num_envs!r} must be a positive integer")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise UsageError(f"the seed is {seed!r}, expected an integer that is not negative")
+        raise UsageError(f"seed={seed!r} must be an integer that is not negative")
     if vectorization not in VECTORIZATIONS:
-        raise UsageError(f"vectorization is {vectorization!r}, expected one of {', '.join(VECTORIZATIONS)}")
+        raise UsageError(f"vectorization={vectorization!r} must be one of {', '.join(VECTORIZATIONS)}")
     kwargs, named = dict(env_kwargs or {}), read_wrappers(wrappers)
     if named and (isinstance(env, VectorEnv) or vectorization == "vector"):
         raise UsageError("wrappers cannot be put around a vector environment's parts: leave them out")
@@ -76,7 +76,7 @@ def make_environments(
         if kwargs:
             raise UsageError("env_kwargs cannot be passed to a vector environment that is already built")
         if env.num_envs != num_envs:
-            raise UsageError(f"num_envs is {num_envs}, but the vector environment holds {env.num_envs}")
+            raise UsageError(f"num_envs={num_envs}, but the vector environment holds {env.num_envs}")
         return _wrap(env, _name_of_vector(env), int(seed), timeout)
 
     name, vector = _build(env, int(num_envs), vectorization, kwargs, named)

@@ -28,7 +28,7 @@ class Alarm:
         if seconds is not None and (
             not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread()
         ):
-            raise UsageError("env_timeout needs the main thread of a POSIX system: leave it out")
+            raise UsageError(f"env_timeout={seconds:g} needs the main thread of a POSIX system: leave it out")
 
     def __enter__(self) -> None:
         if self._seconds is not None:

@@ -92,7 +92,7 @@ class WorkerVectorEnv(_AsyncVectorEnv):
                 raise
             raise UsageError(
                 f"{len(makers)} worker processes need more open files than this process may have: raise the limit with "
-                '"ulimit -n", use fewer environments (num_envs), or vectorization="sync"'
+                '"ulimit -n", use fewer environments (num_envs=), or vectorization="sync"'
             ) from error
         except BaseException:
             self.close(terminate=True)

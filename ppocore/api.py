@@ -140,7 +140,9 @@ def train(
     saving = Saving(checkpoint_every, keep, evaluate_episodes)
     if saving.evaluate_episodes and (env is None or isinstance(env, VectorEnv)):
         given = "a collector" if env is None else "a VectorEnv"
-        raise UsageError(f"evaluate_episodes needs an environment's id or a callable, not {given}: leave it out")
+        raise UsageError(
+            f"evaluate_episodes={evaluate_episodes} needs an environment's id or a callable, not {given}: leave it out"
+        )
     observers = [*reporter_callbacks(reporters, chosen.preset, chosen.given), *as_callbacks(callbacks)]
     computed = Runtime().updated(runtime, backend, device)
     # Before an environment may change the working directory.

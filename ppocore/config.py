@@ -255,22 +255,22 @@ def _contradictions(config: PPOConfig) -> list[tuple[bool, str]]:
         (
             config.adaptive_lr_kl is not None and config.anneal_learning_rate,
             f"adaptive_lr_kl={config.adaptive_lr_kl} adapts the learning rate and anneal_learning_rate=True anneals "
-            "it: set anneal_learning_rate to False, or adaptive_lr_kl to none",
+            "it: set anneal_learning_rate=False, or adaptive_lr_kl=None",
         ),
         (
             config.kl_penalty_target is not None and not has_penalty,
             f"kl_penalty_target={config.kl_penalty_target} adapts a KL penalty but objective={config.objective} has "
-            "none: set objective to kl or clip+kl, or kl_penalty_target to none",
+            "none: set objective='kl' or objective='clip+kl', or kl_penalty_target=None",
         ),
         (
             has_penalty and config.kl_coef == 0.0,
-            f"objective={config.objective} has a KL penalty and kl_coef=0.0 turns it off: raise kl_coef, or set "
-            "objective to clip or none",
+            f"objective={config.objective} has a KL penalty and kl_coef=0.0 turns it off: raise kl_coef=, or set "
+            "objective='clip' or objective='none'",
         ),
         (
             config.dual_clip is not None and "clip" not in config.objective,
             f"dual_clip={config.dual_clip} bounds a clipped surrogate but objective={config.objective} has none: set "
-            "objective to clip or clip+kl, or dual_clip to none",
+            "objective='clip' or objective='clip+kl', or dual_clip=None",
         ),
         (
             config.anneal_entropy_coef and config.entropy_decay < 1.0,
@@ -281,7 +281,7 @@ def _contradictions(config: PPOConfig) -> list[tuple[bool, str]]:
             (
                 config.shared_trunk and given,
                 f"{name}={getattr(config, name)} needs a separate critic and shared_trunk=True shares its layers: set "
-                f"shared_trunk to False, or leave {name} out",
+                f"shared_trunk=False, or leave {name}= out",
             )
             for name, given in critic_settings.items()
         ),

@@ -93,7 +93,8 @@ def _outcome(options: argparse.Namespace, result: TrainResult) -> int:
     if result.interrupted:
         complain(
             options.command,
-            f"interrupted after {result.steps} steps: the run is saved; resume with: ppocore resume {result.run_dir}",
+            f"interrupted after {result.steps} steps: the run is saved; resume with: ppocore resume {result.run_dir}"
+            + (f" --env {result.env}" if ":" in result.env else ""),
         )
         return FAILED
     return DONE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from ppocore.cli.output import Unwritable, complain, settle
 from ppocore.cli.parser import parse
 from ppocore.cli.settings import FAILED, WRONG_USE
+from ppocore.cli.words import in_options
 from ppocore.errors import RunError, RunWarning, UsageError
 
 
@@ -29,28 +30,32 @@ def _run(arguments: Sequence[str] | None) -> int:
     options = parse(arguments)
     if options is None:  # the help was printed
         return 0
-    warnings.showwarning = _warning_printer(options.command)
+
+    def say(sentence: str) -> None:
+        complain(options.command, in_options(sentence, options.parser))
+
+    warnings.showwarning = _warning_printer(say)
     try:
         status: int = options.run(options)
         return status
     except Unwritable as error:
         if error.reason is not None:
-            complain(options.command, f"standard output cannot be written ({error.reason})")
+            say(f"standard output cannot be written ({error.reason})")
         return FAILED
     except UsageError as error:
-        complain(options.command, str(error))
+        say(str(error))
         return WRONG_USE
     except RunError as error:
-        complain(options.command, f"the run failed: {error}")
+        say(f"the run failed: {error}")
         return FAILED
     except (SystemExit, Exception) as error:
         sentence = _explained(error)
         if sentence is None:  # no run was saved, so that the traceback is the only information
             raise
-        complain(options.command, sentence)
+        say(sentence)
         return WRONG_USE if isinstance(error, OSError) and not hasattr(error, "__notes__") else FAILED
     except KeyboardInterrupt:
-        complain(options.command, "interrupted")
+        say("interrupted")
         return FAILED
 
 
@@ -84,11 +89,11 @@ def _open_standard_streams() -> None:
                 stream.reconfigure(errors="backslashreplace")
 
 
-def _warning_printer(command: str) -> Any:
-    """Return a `warnings.showwarning` that prints one line, and never fails."""
+def _warning_printer(say: Callable[[str], None]) -> Any:
+    """Return a `warnings.showwarning` that says one sentence, and never fails."""
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         kind = "" if issubclass(category, RunWarning) else f"{category.__name__}: "
-        complain(command, f"warning: {kind}{message}")
+        say(f"warning: {kind}{message}")
 
     return show

@@ -67,7 +67,7 @@ def export_onnx(
     if policy.own_network:
         raise UsageError("the layers of a network of your own are unknown: export it with its framework")
     if with_mask and not policy.adapter.mask_size:
-        raise UsageError("continuous actions have no mask: export without --mask")
+        raise UsageError("continuous actions have no mask: leave with_mask=True out")
     target = check_target(path)
     check_replaceable(target, None)
     if checks < 1:

@@ -92,6 +92,6 @@ def mean_return_of(
     if result.cut_off:
         warn(
             f"{result.cut_off} of {saving.evaluate_episodes} evaluated episodes cut off after {result.limit} "
-            "steps, as the environment has no time limit: give it one with max_episode_steps"
+            "steps, as the environment has no time limit: give it one with max_episode_steps="
         )
     return float(result.summary()["mean_return"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from os import PathLike
 from typing import Any
 
 from ppocore.config import PPOConfig
@@ -77,6 +78,13 @@ class RunConfiguration:
     saving: Saving = Saving()
     resumed: list[dict[str, Any]] = field(default_factory=list)
     wrappers: list[dict[str, Any]] = field(default_factory=list)
+
+    def how_to_resume(self, path: str | PathLike[str]) -> str:
+        """Return the command that resumes the run in ``path``, or the call where it needs what no option can give."""
+        kind = {"id": "", "collector": ", collector=..."}.get(self.env_given_as, ", env=...")
+        if kind or self.own_network:
+            return f"ppocore.resume({str(path)!r}{kind}{', backend=...' if self.own_network else ''})"
+        return f"ppocore resume {path}{f' --env {self.env}' if ':' in self.env else ''}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as a JSON object."""

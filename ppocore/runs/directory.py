@@ -55,9 +55,7 @@ class UnusedDirectory:
                     number += 1
         except OSError as error:
             reason = error.strerror or error
-            raise UsageError(
-                f"run directory {candidate} cannot be made ({reason}): choose another --run-dir (run_dir)"
-            ) from error
+            raise UsageError(f"run directory {candidate} cannot be made ({reason}): pass another run_dir=") from error
 
 
 class RunDirectory:
@@ -67,6 +65,7 @@ class RunDirectory:
         path: the directory as it was given, for messages.
         location: its absolute path, because an environment may change the working directory.
         metrics_path: the absolute path of ``metrics.jsonl``.
+        how_to_resume: the command or the call that resumes the run.
 
     Raises:
         UsageError: another process is writing to the directory.
@@ -76,6 +75,7 @@ class RunDirectory:
         self.path = path
         self.location = located(path) if location is None else location
         self.metrics_path = self.location / METRICS_FILE
+        self.how_to_resume = f"ppocore resume {path}"
         self._lock = RunLock(self.location)
         self._identity = _identity(self.location)
         self._configuration: bytes | None = None  # the contents of config.json
@@ -138,7 +138,7 @@ class RunDirectory:
                 raise
             reason = getattr(error, "strerror", None) or error
             raise UsageError(
-                f"run directory {directory} cannot be written to ({reason}): choose another --run-dir (run_dir)"
+                f"run directory {directory} cannot be written to ({reason}): pass another run_dir="
             ) from error
         if not _is_empty(place):  # another run started at the same moment
             opened.close()
@@ -153,7 +153,7 @@ class RunDirectory:
             UsageError: not a run directory, or another process is writing to it.
         """
         directory = Path(path)
-        read_configuration(directory)  # before anything is written
+        recorded = read_configuration(directory)  # before anything is written
         try:
             opened = cls(directory)
         except OSError as error:
@@ -163,6 +163,7 @@ class RunDirectory:
             for unfinished in opened.location.glob(".*.tmp"):
                 with suppress(OSError):  # a directory, which is not ours
                     unfinished.unlink()
+            opened.how_to_resume = recorded.how_to_resume(directory)
             opened._configuration = read_regular(opened.location / CONFIGURATION_FILE, SMALL)
         except OSError as error:
             opened.close()
@@ -174,6 +175,7 @@ class RunDirectory:
 
     def write_configuration(self, configuration: RunConfiguration) -> None:
         """Write ``config.json``."""
+        self.how_to_resume = configuration.how_to_resume(self.path)
         whole = {"ppocore": __version__, **configuration.to_dict()}
         self._configuration = (json.dumps(whole, indent=2) + "\n").encode()
         with os_errors_as_usage_errors(self.path):
@@ -263,14 +265,13 @@ def _not_empty_error(directory: Path, place: Path) -> UsageError:
         RunLock(place).release()  # raises, naming the process, if a run is in progress
     hint = ""
     if (place / CONFIGURATION_FILE).is_file():
-        hint = f", or resume the run in it with: ppocore resume {directory}"
+        with suppress(UsageError):
+            hint = f", or resume the run in it with: {read_configuration(place).how_to_resume(directory)}"
     return _not_empty(directory, hint)
 
 
 def _not_empty(directory: Path, hint: str = "") -> UsageError:
-    return UsageError(
-        f"run directory {directory} is not empty: choose another --run-dir (run_dir) or move it away{hint}"
-    )
+    return UsageError(f"run directory {directory} is not empty: pass another run_dir= or move it away{hint}")
 
 
 def _is_empty(directory: Path) -> bool:

@@ -60,12 +60,12 @@ def environment_of(
         kwargs: Any = recorded.env_kwargs if own and recorded is not None else None
         around = recorded.wrappers if own and recorded is not None else []
     elif recorded is None:
-        raise UsageError(f"{path} does not say how its environment was made: give the run directory, or pass --env")
+        raise UsageError(f"{path} does not say how its environment was made: give the run directory, or pass env=")
     elif recorded.env_given_as != "id":
         raise UsageError(
             f"the environments of {path} were made by {_MAKERS.get(recorded.env_given_as, 'something')} "
-            f"({recorded.env}), which a file cannot store: pass --env with the id of an environment, or call "
-            "ppocore.evaluate(ppocore.Policy.load(...), env) with what made them"
+            f"({recorded.env}), which a file cannot store: pass env= with the id of an environment, or call "
+            "ppocore.evaluate in a program with what made them"
         )
     else:
         env, kwargs, around = without_import(recorded.env, path), recorded.env_kwargs, recorded.wrappers
@@ -73,8 +73,8 @@ def environment_of(
             without_class_paths(kwargs, env, path)
     if env_kwargs is None and isinstance(kwargs, str):
         raise UsageError(
-            f"the environments of {path} were made with arguments that JSON cannot represent: pass --env-kwargs, or "
-            "call ppocore.evaluate(ppocore.Policy.load(...), env, env_kwargs=...)"
+            f"the environments of {path} were made with arguments that JSON cannot represent: pass env_kwargs=, or "
+            "call ppocore.evaluate in a program with those"
         )
     return RunEnvironment(
         env,

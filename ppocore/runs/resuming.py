@@ -55,7 +55,7 @@ def check_same_settings(snapshot: Snapshot, config: PPOConfig, seed: int, path: 
         )
     if before.total_steps != config.total_steps and config.anneals:
         warn(
-            f"{config.anneals[0]} depends on total_steps: a run resumed to {config.total_steps} instead of "
+            f"{config.anneals[0]} depends on the number of steps: a run resumed to {config.total_steps} instead of "
             f"{before.total_steps} steps differs from one trained with {config.total_steps} from the start"
         )
 
@@ -97,7 +97,7 @@ def restore_run(trainer: Trainer, snapshot: Snapshot, directory: RunDirectory, r
         if not restart_episodes:
             raise UsageError(
                 f"{which}: the run in {path} cannot be resumed exactly; to start new episodes instead, with which the "
-                "result differs from that of an uninterrupted run, pass --restart-episodes (restart_episodes=True)"
+                "result differs from that of an uninterrupted run, pass restart_episodes=True"
             )
         warn(f"{which}: new episodes start instead, and the result differs from that of an uninterrupted run")
     if missing:

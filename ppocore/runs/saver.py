@@ -85,8 +85,8 @@ class Saver(Callback):
             length = int(run.snapshot.environments["lengths"][long[0]])
             warn(
                 f"the episode of environment {long[0]} is {length} steps long and its actions are not kept any more: "
-                "until it ends the run cannot be resumed exactly, only with --restart-episodes "
-                "(restart_episodes=True); give the environment a time limit to avoid this"
+                "until it ends the run cannot be resumed exactly, only with restart_episodes=True; "
+                "give the environment a time limit, max_episode_steps=, to avoid this"
             )
         self._checkpoints.offer(run.snapshot)
 
@@ -122,7 +122,7 @@ class Saver(Callback):
         if isinstance(error, NonFiniteError):
             advice = "resumed with the same settings it would fail again: lower the learning rate and train a new run"
         else:
-            advice = f"fix the cause and resume with: ppocore resume {path}"
+            advice = f"fix the cause and resume with: {self._directory.how_to_resume}"
         return f"{', '.join(parts)}; {advice}"
 
     def _write_bundle(self, error: BaseException) -> str | None:
@@ -144,7 +144,7 @@ class Saver(Callback):
             path = self._directory.path
             raise OutputError(
                 f"the policy could not be written to {path} ({error.strerror or error}): free space and resume with: "
-                f"ppocore resume {path}"
+                f"{self._directory.how_to_resume}"
             ) from error
 
 

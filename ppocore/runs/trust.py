@@ -23,7 +23,7 @@ def without_import(env: str, path: str | PathLike[str]) -> str:
     if ":" in env:  # Gymnasium imports the module before the colon, which a file must not cause
         raise UsageError(
             f"{path} names the environment {env}, for which a module would be imported: if you trust it, pass "
-            f"--env {env} (in a program, env={env!r})"
+            f"env={env!r}"
         )
     return env
 
@@ -40,7 +40,7 @@ def without_class_paths(env_kwargs: Any, env: str, path: str | PathLike[str]) ->
         if _CLASS_PATH.fullmatch(found) and _is_importable(re.split(r"[.:]", found)[0]):
             raise UsageError(
                 f"{path} gives the environment the argument {found!r}, for which a module could be imported: if you "
-                f"trust it, pass --env {env} (in a program, env={env!r}, and env_kwargs)"
+                f"trust it, pass env={env!r}"
             )
     return env_kwargs
 
@@ -55,7 +55,7 @@ def trusted_wrappers(wrappers: list[dict[str, Any]], path: str | PathLike[str]) 
         if ":" in wrapper["name"] or wrapper["name"] in UNTRUSTED_WRAPPERS:
             raise UsageError(
                 f"{path} names the wrapper {wrapper['name']}, which a file must not have imported or run: if you "
-                "trust it, pass the run's wrappers again, with --wrapper or wrappers="
+                "trust it, pass the run's wrappers again, with wrappers="
             )
     return wrappers
 

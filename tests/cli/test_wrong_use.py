@@ -92,7 +92,7 @@ def test_sentences_that_misled(capsys):
     ppocore.train("CartPole-v1", settings, run_dir="run")
     assert "run holds no failed update" in refused(capsys, "replay", "run")
     assert "/proc/x.onnx cannot be written" in refused(capsys, "export", "run", "--onnx", "/proc/x.onnx")
-    assert "seed=-1 is negative" in refused(capsys, "evaluate", "run", "--seed", "-1")
+    assert "--seed -1 is negative" in refused(capsys, "evaluate", "run", "--seed", "-1")
     assert "there is no policy at xxx" in refused(capsys, "evaluate", "x" * 300)
     assert "cannot be imported" in refused(capsys, "evaluate", "run", "--env", "..:CartPole-v1")
     for episodes in ("0", "9007199254740993"):

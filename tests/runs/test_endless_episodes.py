@@ -69,7 +69,7 @@ def test_one_that_is_too_long_is_named_once_and_its_environment_is_restarted(tmp
         train(Endless, SMALL, seed=5, run_dir=run, reporters=[StopAfter(7)])
     (warning,) = caught
     assert "the episode of environment 0 is 64 steps long and its actions are not kept any more" in str(warning.message)
-    assert "--restart-episodes" in str(warning.message)
+    assert "restart_episodes=True" in str(warning.message)
     saved = read_checkpoint(run_files(run)[-1])
     assert saved.not_replayable == [0, 2]
     assert saved.environments["lengths"].tolist() == [112, 12, 112, 12]

@@ -240,7 +240,7 @@ def test_a_file_cannot_name_a_class_for_the_environment_to_import(text, run):
     content = json.loads(file.read_text())
     file.write_text(json.dumps({**content, "env_kwargs": {"render_mode": text}}))
     said = sentence(resume, run)
-    assert "for which a module could be imported: if you trust it, pass --env CartPole-v1" in said
+    assert "for which a module could be imported: if you trust it, pass env='CartPole-v1'" in said
 
 
 def test_other_texts_in_the_arguments_are_no_class_paths(run):

@@ -156,7 +156,8 @@ class TestResumed:
     def test_with_more_steps_and_annealing_warns(self, tmp_path):
         train("CartPole-v1", SMALL, run_dir=tmp_path / "run")
         with pytest.warns(
-            RunWarning, match=r"anneal_learning_rate depends on total_steps: a run resumed to 896 instead of 768"
+            RunWarning,
+            match=r"anneal_learning_rate depends on the number of steps: a run resumed to 896 instead of",
         ):
             assert resume(tmp_path / "run", steps=14 * 64).iterations == 14
 
@@ -208,7 +209,7 @@ class TestNotResumed:
         interrupted(tmp_path / "run", Forgetful, config, 3, runtime={"vectorization": vectorization})
         Forgetful.resets += 100
         before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
-        with pytest.raises(UsageError, match=r"environments 0, 1 cannot be restored .*--restart-episodes") as caught:
+        with pytest.raises(UsageError, match=r"environments 0, 1 cannot be restored .*restart_episodes=True") as caught:
             resume(tmp_path / "run", env=Forgetful)
         assert "replaying its actions from its seed leads to another observation" in str(caught.value)
         assert {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before

@@ -97,9 +97,9 @@ class TestEnvironments:
         assert int(index[1]) == (1 if vectorization == "sync" else 0)
         assert re.search(r"episode seed \d+; last action [012]\)", message)
         assert (
-            f"saved in {run}, the traceback in its fault.txt; fix the cause and resume with: ppocore resume {run}"
-            in message
-        )
+            f"saved in {run}, the traceback in its fault.txt; fix the cause and resume with: "
+            f"ppocore.resume({str(run)!r}, env=...)"
+        ) in message
         assert multiprocessing.active_children() == []
         trace = (run / "fault.txt").read_text()
         assert "EnvironmentFault" in trace
@@ -113,7 +113,7 @@ class TestEnvironments:
 
     def test_a_worker_that_dies(self, tmp_path):
         Walk.fault, Walk.at = dying, 40
-        with pytest.raises(EnvironmentFault, match=r"its worker process ended \(exit code -9\).*ppocore resume"):
+        with pytest.raises(EnvironmentFault, match=r"its worker process ended \(exit code -9\).*ppocore.resume\("):
             train(Walk, SMALL, run_dir=tmp_path / "run", runtime={"vectorization": "async"})
         assert multiprocessing.active_children() == []
         assert len(run_files(tmp_path / "run")) == 1

@@ -203,7 +203,7 @@ def test_the_command_exits_1_on_a_failure_with_the_report_as_json(monkeypatch, c
     [
         (["torhc"], "there is no backend 'torhc'; did you mean 'torch'?"),
         (["numpy", "--examples", "0"], "--examples 0 must be at least 1"),
-        (["numpy", "--device", "cuda"], "device='cuda': the numpy backend computes on the cpu"),
+        (["numpy", "--device", "cuda"], "--device cuda: the numpy backend computes on the cpu"),
         (["json:dumps"], "backend dumps cannot be made: TypeError: "),
     ],
 )

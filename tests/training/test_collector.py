@@ -171,7 +171,7 @@ def test_arguments_that_contradict_a_collector_are_refused(tmp_path):
     for arguments, message in [
         ({"env": "CartPole-v1"}, "^env cannot be given together with a collector"),
         ({"env_kwargs": {}}, "^env_kwargs cannot be given together with a collector"),
-        ({"evaluate_episodes": 3}, "evaluate_episodes needs .*, not a collector"),
+        ({"evaluate_episodes": 3}, "evaluate_episodes=3 needs .*, not a collector"),
         ({"collector": LocalCollector}, "^collector=LocalCollector is a class: pass an instance of it$"),
         ({"collector": None}, "^env is missing"),
     ]:

@@ -34,7 +34,7 @@ def check_backend_command(name: str, *, examples: int, device: str, as_json: boo
         UsageError: hypothesis is not installed, there is no such backend or class, or ``examples`` is below 1.
     """
     if examples < 1:
-        raise UsageError(f"--examples {examples} must be at least 1")
+        raise UsageError(f"examples={examples} must be at least 1")
     try:
         from ppocore.testing.backends.check import check_backend
     except ModuleNotFoundError as error:

@@ -32,7 +32,7 @@ def check_gae_command(
         UsageError: hypothesis is not installed, there is no such function, or an argument is out of range.
     """
     if examples < 1:
-        raise UsageError(f"--examples {examples} must be at least 1")
+        raise UsageError(f"examples={examples} must be at least 1")
     function: Callable[..., Any] = find_target(target, kind="function", example="my_package.ppo:compute_gae")
     try:
         from ppocore.testing.gae.adapters import batch_major, episode_lists, from_dones, token_level
