@@ -79,6 +79,37 @@ def joined(count: int, masks: Mapping[int, Any], finals: Mapping[int, dict[str, 
     return info
 
 
+def merge_whatever_is_said(vector: Any) -> None:
+    """Let one of Gymnasium's vector environments merge infos that have no array in common.
+
+    What its own merging refuses is kept as it is, in an array of objects with None for what was not said. Without this
+    a run would end because of an info that nobody reads.
+    """
+    merge = getattr(vector, "_add_info", None)
+    if merge is None:
+        return
+
+    def add_info(infos: Any, said: Mapping[str, Any], index: int) -> Any:
+        if said is None:
+            return infos
+        with suppress(Exception):  # whatever NumPy, or an object that is compared or converted, raises
+            return merge(infos, said, index)
+        for key, value in said.items():  # again, each alone
+            try:
+                infos = merge(infos, {key: value}, index)
+            except Exception:
+                objects, flags = np.full(vector.num_envs, None, object), np.zeros(vector.num_envs, np.bool_)
+                for other in range(vector.num_envs):
+                    objects[other] = None if other == index else _entry(infos, key, other)
+                    flags[other] = other == index or objects[other] is not None
+                objects[index] = value
+                infos[key], infos[f"_{key}"] = objects, flags
+        return infos
+
+    with suppress(AttributeError):  # it takes no attributes
+        vector._add_info = add_info
+
+
 def from_list(infos: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return a list of one dict for each environment as one dict of lists."""
     keys = dict.fromkeys(key for info in infos for key in info)

@@ -16,6 +16,7 @@ from ppocore.envs.action_masks import MaskInInfo, with_mask_in_info
 from ppocore.envs.autoreset import BY_MODE
 from ppocore.envs.base import Step, VectorEnvironments, episode_seed
 from ppocore.envs.errors import FailedEnvironment, describe
+from ppocore.envs.infos import merge_whatever_is_said
 from ppocore.envs.lookup import find_spec
 from ppocore.envs.observations import WithStorableSpace, with_storable_space
 from ppocore.envs.spaces import action_space, observation_mapping
@@ -95,6 +96,7 @@ def _wrap(vector: Vector, name: str, seed: int, timeout: float | None) -> Vector
             if space is None:
                 raise UsageError(f"the vector environment {name} has no single_{kind}_space: set it in its constructor")
             setattr(vector, f"single_{kind}_space", space)
+    merge_whatever_is_said(getattr(vector, "unwrapped", vector))
     observation_mapping(vector.single_observation_space)  # these refuse what is not supported
     action_space(vector.single_action_space)
     return BY_MODE[_autoreset_mode(vector, name)](vector, name=name, seed=seed, timeout=timeout)
