@@ -3,12 +3,13 @@
 from ppocore.files.atomic import write_atomically
 from ppocore.files.names import BEST_FILE, RUN_FORMAT, run_file, run_files
 from ppocore.files.regular import (
-    LARGE,
     SMALL,
     check_replaceable,
     check_target,
+    open_regular,
     own_copy,
     own_lock,
+    read_lines_of,
     read_regular,
     unwritable,
 )
@@ -17,7 +18,6 @@ from ppocore.files.tensor_file import Format, TensorFile, encode, part, read
 
 __all__ = [
     "BEST_FILE",
-    "LARGE",
     "RUN_FORMAT",
     "SMALL",
     "Format",
@@ -25,11 +25,13 @@ __all__ = [
     "check_replaceable",
     "check_target",
     "encode",
+    "open_regular",
     "own_copy",
     "own_lock",
     "parse_json",
     "part",
     "read",
+    "read_lines_of",
     "read_regular",
     "run_file",
     "run_files",

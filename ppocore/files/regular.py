@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from ppocore.errors import UsageError
 from ppocore.files.atomic import write_atomically
 from ppocore.files.schema import parse_json
 
-SMALL, LARGE = 16 * 2**20, 2**30
-"""The largest ``config.json`` and ``metrics.jsonl`` that are read, in bytes."""
+SMALL = 16 * 2**20
+"""The largest ``config.json``, and the longest line of ``metrics.jsonl``, that are read, in bytes."""
 
 _KINDS = (
     (stat.S_ISLNK, "a symbolic link"),
@@ -37,15 +39,43 @@ def read_regular(path: Path, limit: int) -> bytes:
         OSError: it cannot be read.
         UsageError: it is not a regular file, or larger.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        kind = kind_of(found.st_mode)
-        if kind is not None:
-            raise UsageError(f"{path} is {kind}, not a file: put the file of the run there")
-        if found.st_size > limit:
-            raise UsageError(f"{path} has {found.st_size} bytes, more than the {limit} that are read: restore the file")
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise UsageError(f"{path} has {size} bytes, more than the {limit} that are read: restore the file")
         return file.read(limit)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file to read; the caller closes it.
+
+    Raises:
+        OSError: it cannot be read.
+        UsageError: it is not a regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    file = open(descriptor, "rb")  # noqa: SIM115 (for the caller)
+    kind = kind_of(os.fstat(descriptor).st_mode)
+    if kind is not None:
+        file.close()
+        raise UsageError(f"{path} is {kind}, not a file: put the file of the run there")
+    return file
+
+
+def read_lines_of(path: Path, file: BinaryIO, limit: int = SMALL) -> Iterator[bytes]:
+    """Yield the lines of a file of any size, each with its end, in memory that one line takes.
+
+    Raises:
+        UsageError: a line is longer than ``limit`` bytes.
+    """
+    number = 0
+    while line := file.readline(limit + 1):
+        number += 1
+        if len(line) > limit:
+            raise UsageError(
+                f"line {number} of {path} is longer than the {limit} bytes that are read: restore the file"
+            )
+        yield line
 
 
 def check_target(path: str | os.PathLike[str]) -> Path:
@@ -113,7 +143,7 @@ def _is_of_a_run(target: Path) -> bool:
 
 
 def own_copy(path: Path) -> None:
-    """Replace a file that has other names by a copy of its own, so that writing does not change it under the others.
+    """Replace a file of lines that has other names by a copy, so that writing does not change it under the others.
 
     Raises:
         OSError: it cannot be read or written.
@@ -125,7 +155,8 @@ def own_copy(path: Path) -> None:
         return
     if stat.S_ISLNK(found.st_mode) or found.st_nlink > 1:
         try:
-            write_atomically(path, read_regular(path, LARGE))
+            with open_regular(path) as file:
+                write_atomically(path, read_lines_of(path, file))
         except FileNotFoundError:  # a link to nothing
             path.unlink(missing_ok=True)
     elif kind_of(found.st_mode) is not None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Callable, Sequence
-from io import FileIO
+from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO, FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ppocore.errors import warn
-from ppocore.files import LARGE, parse_json, read_regular, write_atomically
+from ppocore.files import open_regular, parse_json, read_lines_of, write_atomically
 from ppocore.files.schema import TOP, integer, number, record
 from ppocore.training import Callback, Run
+
+_PART = 2**20  # bytes that are copied at once
 
 
 class MetricsFile(Callback):
@@ -83,11 +85,14 @@ class MetricsFile(Callback):
         if self._path.exists():
             return
         self._file.seek(0)
-        content = self._file.read(self._end)
         self._ensure()
-        write_atomically(self._path, content)
+        write_atomically(self._path, iter(self._read_part, b""))
         self._file.close()
         self._file = _opened(self._path)
+
+    def _read_part(self) -> bytes:
+        """Return the next bytes of the complete lines; none at their end."""
+        return self._file.read(min(_PART, self._end - self._file.tell()))
 
     def on_end(self, run: Run, error: BaseException | None) -> None:
         """Close the file; if the run ended early, keep only the lines of complete iterations, each once."""
@@ -117,24 +122,37 @@ def read_lines(path: Path, iterations: int) -> tuple[list[dict[str, Any]], list[
 
     Of more than a thousand missing iterations only the first are listed.
     """
-    lines = _lines(_content(path), iterations)
-    absent = (number for number in itertools.count(1) if number not in lines)
-    missing = list(itertools.islice(absent, min(1000, iterations - len(lines))))
-    return [row for _, row in lines.values()], missing
+    with _opened_to_read(path) as file:
+        rows = {row["iteration"]: row for _, _, row in _lines(path, file, iterations)}
+    absent = (number for number in itertools.count(1) if number not in rows)
+    missing = list(itertools.islice(absent, min(1000, iterations - len(rows))))
+    return [rows[number] for number in sorted(rows)], missing
 
 
 def keep_lines(path: Path, iterations: int, history: Sequence[dict[str, Any]] = ()) -> None:
     """Keep only the lines of the first ``iterations`` iterations, each once and in order.
 
-    Missing lines are added from ``history``.
+    Missing lines are added from ``history``. Only the places of lines are held in memory, however large the file is.
     """
-    content = _content(path)
-    lines = {number: line for number, (line, _) in _lines(content, iterations).items()}
-    for row in itertools.islice(history, iterations):
-        lines.setdefault(row["iteration"], _line(row))
-    kept = b"".join(lines[number] for number in sorted(lines))
-    if kept != content:
-        write_atomically(path, kept)
+    with _opened_to_read(path) as file:
+        places = {row["iteration"]: (start, length) for start, length, row in _lines(path, file, iterations)}
+        first = itertools.islice(history, iterations)
+        absent = (row for row in first if row["iteration"] not in places and row["iteration"] <= iterations)
+        added = {row["iteration"]: row for row in absent}
+
+        def kept() -> Iterator[bytes]:
+            for number in sorted(places.keys() | added.keys()):
+                if number not in places:
+                    yield _line(added[number])
+                    continue
+                start, length = places[number]
+                file.seek(start)
+                yield file.read(length)
+
+        ends = [0, *itertools.accumulate(places[number][1] for number in sorted(places))]
+        in_order = all(places[number][0] == end for number, end in zip(sorted(places), ends, strict=False))
+        if not (in_order and not added and ends[-1] == file.seek(0, os.SEEK_END)):
+            write_atomically(path, kept())
 
 
 _ROW = record({"iteration": integer(1)}, {"seconds": number(0.0)}, others=True)
@@ -144,22 +162,23 @@ def _line(metrics: dict[str, Any]) -> bytes:
     return (json.dumps(metrics, allow_nan=False) + "\n").encode()
 
 
-def _content(path: Path) -> bytes:
+def _opened_to_read(path: Path) -> BinaryIO:
+    """Open the file; an empty one if there is none."""
     try:
-        return read_regular(path, LARGE)
+        return open_regular(path)
     except FileNotFoundError:
-        return b""
+        return BytesIO()
 
 
-def _lines(content: bytes, iterations: int) -> dict[int, tuple[bytes, dict[str, Any]]]:
-    """Return the lines of the first iterations and their metrics, by iteration and in order."""
-    lines: dict[int, tuple[bytes, dict[str, Any]]] = {}
-    for line in content.splitlines(keepends=True):
+def _lines(path: Path, file: BinaryIO, iterations: int) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Yield the place, the length and the metrics of every line of the first iterations."""
+    start = 0
+    for line in read_lines_of(path, file):
+        start += len(line)
         try:
             row = parse_json(line)
             _ROW(row, TOP)
         except ValueError:
             continue  # cut off when a process was killed, and the iteration is repeated, or damaged
         if line.endswith(b"\n") and row["iteration"] <= iterations:
-            lines[row["iteration"]] = (line, row)
-    return dict(sorted(lines.items()))
+            yield start - len(line), len(line), row

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ppocore.errors import UsageError
-from ppocore.files import LARGE, parse_json, read_regular
+from ppocore.files import open_regular, parse_json, read_lines_of
 from ppocore.files.schema import TOP, integer, record, text
 from ppocore.runs.configuration import RunConfiguration
 from ppocore.runs.directory import METRICS_FILE, read_configuration
@@ -35,10 +35,11 @@ class RecordedRun:
         configuration = read_configuration(path)
         file = Path(path) / METRICS_FILE
         try:
-            lines = read_regular(file, LARGE).splitlines()
+            with open_regular(file) as opened:
+                lines = enumerate(read_lines_of(file, opened), 1)
+                rows = [_read_line(line, f"{file}, line {number}") for number, line in lines]
         except OSError as error:
             raise UsageError(f"{path} is not a run directory: {file} cannot be read") from error
-        rows = [_read_line(line, f"{file}, line {number}") for number, line in enumerate(lines, 1)]
         if not rows:
             raise UsageError(f"{file} is empty: the run has no complete iteration to compare")
         return cls(Path(path), configuration, {row["iteration"]: row for row in rows})
