@@ -302,9 +302,12 @@ def where_else(name: str) -> str:
 def require(config: Any, name: str, holds: bool, rule: str) -> None:
     """Raise a `UsageError` unless a setting obeys its ``rule``."""
     if not holds:
-        value = repr(getattr(config, name))
-        shown = value if len(value) <= 60 else f"{value[:57]}..."
-        raise UsageError(f"{name}={shown} is out of range: it must be {rule}")
+        raise UsageError(f"{name}={_shown(getattr(config, name))} is out of range: it must be {rule}")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def check_types(config: Any) -> None:
@@ -317,28 +320,28 @@ def check_types(config: Any) -> None:
             one = _is_integer(value) or not isinstance(value, Iterable)
             sizes = (value,) if one else tuple(value)
             if not all(_is_integer(size) for size in sizes):
-                raise TypeError(f"{spec.name}={value!r} must be a sequence of integers")
+                raise TypeError(f"{spec.name}={_shown(value)} must be a sequence of integers")
             require(config, spec.name, all(abs(size) <= LARGEST for size in sizes), f"at most {LARGEST}")
             object.__setattr__(config, spec.name, tuple(int(size) for size in sizes))
         elif kind == "int":
             if not _is_integer(value):
-                raise TypeError(f"{spec.name}={value!r} must be an integer")
+                raise TypeError(f"{spec.name}={_shown(value)} must be an integer")
             require(config, spec.name, abs(value) <= LARGEST, f"at most {LARGEST}")
             object.__setattr__(config, spec.name, int(value))
         elif kind.startswith("float"):
             if not isinstance(value, numbers.Real) or isinstance(value, bool):
-                raise TypeError(f"{spec.name}={value!r} must be a number")
+                raise TypeError(f"{spec.name}={_shown(value)} must be a number")
             try:
                 number = float(value)
             except OverflowError:
                 number = math.inf
             if not math.isfinite(number):
-                raise UsageError(f"{spec.name}={value!r} must be finite")
+                raise UsageError(f"{spec.name}={_shown(value)} must be finite")
             object.__setattr__(config, spec.name, number)
         elif kind == "bool" and not isinstance(value, bool):
-            raise TypeError(f"{spec.name}={value!r} must be True or False")
+            raise TypeError(f"{spec.name}={_shown(value)} must be True or False")
         elif kind == "str" and not isinstance(value, str):
-            raise TypeError(f"{spec.name}={value!r} must be a string")
+            raise TypeError(f"{spec.name}={_shown(value)} must be a string")
 
 
 def _is_integer(value: Any) -> bool:

@@ -289,3 +289,10 @@ def test_schedules(value, remaining):
     assert (linear(value)(1.0), linear(value)(0.0)) == (value, 0.0)
     assert annealed(value, True)(remaining) == linear(value)(remaining)
     assert annealed(value, False)(remaining) == value
+
+
+@pytest.mark.parametrize("name", ["num_steps", "gamma", "objective", "anneal_learning_rate", "hidden_sizes"])
+def test_a_value_of_any_length_is_shown_in_a_few_words(name):
+    with pytest.raises((TypeError, UsageError)) as refused:
+        PPOConfig(**{name: [1.5] * 10_000})
+    assert len(str(refused.value)) < 200
