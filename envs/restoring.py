@@ -9,7 +9,15 @@ import numpy as np
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from ppocore.envs.base import VectorEnvironments, episode_seed
-from ppocore.envs.replay import ActionLog, Episodes, ReplayRequest, ReplayResult, replay_one, stored_dtype
+from ppocore.envs.replay import (
+    ActionLog,
+    Episodes,
+    ReplayRequest,
+    ReplayResult,
+    are_possible,
+    replay_one,
+    stored_dtype,
+)
 from ppocore.envs.workers import WorkerVectorEnv
 from ppocore.errors import EnvironmentFault
 from ppocore.files.schema import tensor
@@ -129,6 +137,8 @@ class Restoring(VectorEnvironments):
             stored = part.dtype in (stored_dtype(space), np.dtype(space.dtype))
             if len(part) and not (stored and part.shape[1:] == space.shape):
                 raise ValueError(f"it has actions of dtype {part.dtype} and shape {part.shape[1:]}, not of {space}")
+            if not are_possible(part, space):
+                raise ValueError(f"it has an action that is not in {space}")
         return [part.astype(space.dtype, copy=False) for part in actions]
 
     def _check_seeds(self, episodes: Episodes) -> None:

@@ -1,6 +1,6 @@
 """Record the episodes of environments, and restore environments by replaying them."""
 
-from ppocore.envs.replay.action_log import ActionLog, Joined, stored_dtype
+from ppocore.envs.replay.action_log import ActionLog, Joined, are_possible, stored_dtype
 from ppocore.envs.replay.episodes import Episodes
 from ppocore.envs.replay.replaying import Replaying, ReplayRequest, ReplayResult, replay_one
 
@@ -11,6 +11,7 @@ __all__ = [
     "ReplayRequest",
     "ReplayResult",
     "Replaying",
+    "are_possible",
     "replay_one",
     "stored_dtype",
 ]

@@ -106,12 +106,24 @@ def stored_dtype(space: ActionSpace) -> np.dtype[Any]:
     """Return the smallest dtype that holds every action of a space; that of the space itself for numbers."""
     if isinstance(space, BoxAction):
         return np.dtype(space.dtype)
-    low, high = 0, 1
+    low, high = _limits(space)
+    return np.result_type(np.min_scalar_type(np.min(low)), np.min_scalar_type(np.max(high)))
+
+
+def are_possible(actions: Array, space: ActionSpace) -> bool:
+    """Tell whether stored actions, (L, *A), can have been taken in a space."""
+    if isinstance(space, BoxAction):
+        return bool(np.isfinite(actions).all())
+    low, high = _limits(space)
+    return bool(((actions >= low) & (actions <= high)).all())
+
+
+def _limits(space: ActionSpace) -> tuple[Any, Any]:
+    """Return the smallest and the largest action of a space of choices, or of each of its parts."""
     if isinstance(space, DiscreteAction):
-        low, high = space.start, space.start + space.n - 1
-    elif isinstance(space, MultiDiscreteAction):
-        low = min(space.start)
-        high = max(start + n - 1 for start, n in zip(space.start, space.choices, strict=True))
-    else:
-        assert isinstance(space, MultiBinaryAction)
-    return np.result_type(np.min_scalar_type(low), np.min_scalar_type(high))
+        return space.start, space.start + space.n - 1
+    if isinstance(space, MultiDiscreteAction):
+        start = np.array(space.start, np.int64)
+        return start.reshape(space.shape), (start + np.array(space.choices) - 1).reshape(space.shape)
+    assert isinstance(space, MultiBinaryAction)
+    return 0, 1

@@ -19,7 +19,7 @@ import numpy as np
 
 from ppocore.errors import UsageError
 from ppocore.files.regular import kind_of
-from ppocore.files.schema import parse_json
+from ppocore.files.schema import parse_json, shown
 from ppocore.typing import Array
 
 _KEY = "ppocore"
@@ -90,7 +90,7 @@ def read(path: str | PathLike[str], *forms: Format) -> TensorFile:
                 known = " and ".join(map(str, form.versions))
                 newer = type(version) is int and version > form.versions[-1]
                 raise UsageError(
-                    f"{file} is a {form.noun} of version {version}, this ppocore reads {known}: "
+                    f"{file} is a {form.noun} of version {shown(version)}, this ppocore reads {known}: "
                     + ("upgrade ppocore" if newer else "use the ppocore that wrote it")
                 )
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)

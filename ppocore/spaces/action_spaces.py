@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import isfinite, prod
+from math import inf, isfinite, prod
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -215,6 +215,8 @@ class BoxAction(ActionSpace):
         np.dtype(self.dtype)
         if not len(self.low) == len(self.high) == self.size:
             raise ValueError(f"bounds of {len(self.low)} and {len(self.high)} elements do not have shape {self.shape}")
+        if not all(low <= high and low < inf and high > -inf for low, high in zip(self.low, self.high, strict=True)):
+            raise ValueError("a lower bound is above its upper bound")
 
     @property
     def has_bounds(self) -> bool:

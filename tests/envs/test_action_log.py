@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ppocore.envs.replay import ActionLog, Episodes, Joined, action_log, stored_dtype
+from ppocore.envs.replay import ActionLog, Episodes, Joined, action_log, are_possible, stored_dtype
 from ppocore.spaces import BoxAction, DiscreteAction, MultiBinaryAction, MultiDiscreteAction
 
 
@@ -108,3 +108,25 @@ def test_impossible_episodes_are_refused(change, said):
 )
 def test_actions_are_stored_in_a_dtype_that_holds_them(space, dtype):
     assert stored_dtype(space) == dtype
+
+
+@pytest.mark.parametrize(
+    ("space", "possible", "impossible"),
+    [
+        (DiscreteAction(3, -1), [-1, 0, 1], [2, -2, 255]),
+        (MultiDiscreteAction((2,), "int64", (2, 3), (0, 5)), [[0, 5], [1, 7]], [[2, 5], [0, 4], [0, 8]]),
+        (MultiBinaryAction((2,), "int8"), [[0, 1]], [[2, 0]]),
+        (BoxAction((1,), "float32", (-1.0,), (1.0,)), [[0.5]], [[np.nan], [np.inf]]),
+    ],
+)
+def test_actions_that_a_file_cannot_have(space, possible, impossible):
+    assert are_possible(np.array(possible), space)
+    assert are_possible(np.array(possible)[:0], space)
+    for action in impossible:
+        assert not are_possible(np.array([*possible, action]), space)
+
+
+@pytest.mark.parametrize("bounds", [((1.0,), (0.0,)), ((np.inf,), (np.inf,)), ((-np.inf,), (-np.inf,))])
+def test_bounds_that_no_action_fits_are_refused(bounds):
+    with pytest.raises(ValueError, match="a lower bound is above its upper bound"):
+        BoxAction((1,), "float32", *bounds)
