@@ -1,7 +1,7 @@
 """Convert arrays of torch, paddle and JAX to NumPy and back.
 
 - No framework is imported here: a caller with an array of a framework has imported it, so it is in ``sys.modules``.
-- A result has the library and the device of the array that it is computed from.
+- A result has the library and the device of the array that it is computed from; a list of tensors is one tensor.
 - NumPy computes, so no gradient flows through a result: a tensor that requires grad is detached.
 """
 
@@ -26,7 +26,8 @@ class Read(NamedTuple):
 
 
 def framework_of(x: AnyArray) -> str | None:
-    """Return ``torch``, ``paddle`` or ``jax`` for an array of that framework, and None for everything else."""
+    """Return ``torch``, ``paddle`` or ``jax`` for an array, or a list of arrays, of that framework, else None."""
+    x = first_leaf(x)
     if type(x) is np.ndarray:
         return None
     for framework, array_type in _ARRAY_TYPES.items():
@@ -36,22 +37,47 @@ def framework_of(x: AnyArray) -> str | None:
     return None
 
 
+def first_leaf(x: AnyArray) -> AnyArray:
+    """Return the first array or number of nested lists, and anything else as it is."""
+    while isinstance(x, list | tuple) and len(x) > 0:
+        x = x[0]
+    return x
+
+
+def is_traced(x: AnyArray) -> bool:
+    """Tell whether JAX holds no numbers for ``x`` yet, because it is inside ``jit``, ``vmap`` or ``grad``."""
+    jax = sys.modules.get("jax")
+    return jax is not None and isinstance(first_leaf(x), jax.core.Tracer)
+
+
 def read(x: AnyArray, framework: str | None) -> Read:
-    """Convert ``x``, an array of ``framework``, to NumPy; bfloat16, which NumPy lacks, becomes float32."""
-    if framework is None:
+    """Convert ``x``, an array of ``framework`` or a list of them, to NumPy.
+
+    Raises:
+        ValueError: ``x`` holds no numbers, as on torch's device "meta", or rows of different lengths.
+        TypeError: ``x`` is a masked array with masked elements.
+    """
+    if isinstance(x, list | tuple) and (framework is not None or isinstance(first_leaf(x), np.ma.MaskedArray)):
+        rows = [read(row, framework_of(row)) for row in x]
+        return Read(np.array([row.array for row in rows]), common_precision({row.precision for row in rows}))
+    if isinstance(x, np.ma.MaskedArray):
+        if np.ma.is_masked(x):
+            raise TypeError("is a masked array: pass its .data, and where rows do not count valid=~numpy.ma.getmask(x)")
+        x = x.data
+    if framework in (None, "jax"):
         array = np.asarray(x)
-        return Read(array, _PRECISIONS.get(array.dtype.char, "float64"))
-    is_bfloat16 = str(x.dtype).endswith("bfloat16")
-    if framework == "torch":
-        x = x.detach().cpu()
-        array = (x.float() if is_bfloat16 else x.resolve_conj().resolve_neg()).numpy()
-    elif framework == "paddle":
-        x = x.detach().cpu()
-        array = (x.astype("float32") if is_bfloat16 else x).numpy()
     else:
-        array = np.asarray(x)
-        if is_bfloat16:
-            array = array.astype(np.float32)
+        x = x.detach().cpu()
+        if framework == "torch":
+            x = x.resolve_conj().resolve_neg()
+            array = (x.float() if str(x.dtype) == "torch.bfloat16" else x).numpy()
+        else:
+            array = (x.astype("float32") if str(x.dtype).endswith("bfloat16") else x).numpy()
+    if framework is None and array.dtype.kind in "fiub":
+        return Read(array, _PRECISIONS.get(array.dtype.char, "float64"))
+    # NumPy lacks bfloat16, which is then float32, or a format that ml_dtypes adds.
+    is_bfloat16 = str(getattr(x, "dtype", "")).endswith("bfloat16")
+    array = array.astype(np.float32) if is_bfloat16 else array
     return Read(array, "bfloat16" if is_bfloat16 else _PRECISIONS.get(array.dtype.char, "float64"))
 
 
@@ -59,6 +85,7 @@ def give_back(array: Array, precision: str, like: AnyArray, framework: str | Non
     """Convert a NumPy array to ``precision`` and to ``framework``, on the device of ``like``."""
     if framework is None:
         return array.astype(precision, copy=False)
+    like = first_leaf(like)
     array = np.ascontiguousarray(array)
     module: Any = sys.modules[framework]
     if framework == "torch":

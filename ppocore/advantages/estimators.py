@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ppocore.advantages.gae import AdvantageEstimate, gae
+from ppocore.advantages.gae import AdvantageEstimate, numpy_gae
 from ppocore.advantages.returns import discounted_returns, n_step_returns
 from ppocore.advantages.vtrace import vtrace
 from ppocore.typing import Array
@@ -42,7 +42,7 @@ class Trajectories(Protocol):
 
 
 def _gae(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate:
-    return gae(r.rewards, r.values, r.next_values, r.terminated, r.truncated, gamma=gamma, lam=lam, valid=r.valid)
+    return numpy_gae(r.rewards, r.values, r.next_values, r.terminated, r.truncated, gamma=gamma, lam=lam, valid=r.valid)
 
 
 def _td(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate:

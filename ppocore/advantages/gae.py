@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
-from ppocore.advantages.arguments import Sequences, needs_both_flags, unit_interval
-from ppocore.advantages.returns import one_step_returns
-from ppocore.advantages.scan import pieces, reverse_scan, workspace
+from ppocore.advantages import graphs, kernel
+from ppocore.advantages.arguments import unit_interval
+from ppocore.advantages.calls import estimator
+from ppocore.advantages.rows import Rows, gae_rows, one_step_returns
+from ppocore.advantages.sequences import Sequences
 from ppocore.typing import AnyArray
 
 
@@ -20,7 +21,10 @@ class AdvantageEstimate(NamedTuple):
     returns: AnyArray
 
 
-@needs_both_flags
+graphs.gives("gae", AdvantageEstimate)
+
+
+@estimator
 def gae(
     rewards: AnyArray,
     values: AnyArray,
@@ -61,30 +65,47 @@ def gae(
             number.
     """
     gamma, lam = unit_interval("gamma", gamma), unit_interval("lam", lam)
+    if valid is None and time_axis == 0 and kernel.takes(rewards, values, next_values, terminated, truncated):
+        whole = Rows(rewards, values, next_values, terminated, truncated)
+        return AdvantageEstimate(*kernel.of_arrays(whole, gamma, lam))
     call = Sequences("rewards", rewards, valid=valid, time_axis=time_axis)
-    r, v = call.first, call.numbers("values", values)
-    next_v = call.numbers("next_values", next_values, scalar=True)
-    terminal = call.flags("terminated", terminated)
-    ended = terminal | call.flags("truncated", truncated)
-    advantages, returns = call.empty_result(), call.empty_result()
+    arguments = _read(call, values, next_values, terminated, truncated)
+    found = kernel.of_rows(arguments, gamma, lam)
+    if found is None:
+        return _in_numpy(call, arguments, gamma, lam)
+    dtype = call.empty_result().dtype
+    return AdvantageEstimate(*[call.give_back(a.astype(dtype, copy=False)) for a in found])
 
-    # Computed piece by piece in the same float64 memory, so that the numbers stay in the cache.
-    carry = np.zeros(call.columns)
-    for piece in pieces(call.length, call.columns):
-        shape = r[piece].shape
-        value, advantage = workspace("gae", 2, math.prod(shape)).reshape(2, *shape)
-        delta = one_step_returns(r[piece], next_v[piece], terminal[piece], gamma, out=advantage)
-        np.copyto(value, v[piece])
-        np.subtract(delta, value, out=delta)
-        reverse_scan(delta, gamma * lam, cut=ended[piece], carry=carry, out=advantage)
-        np.copyto(carry, advantage[0])
-        np.copyto(advantages[piece], advantage)
-        np.add(value, advantage, out=value)
-        np.copyto(returns[piece], value)
+
+def numpy_gae(
+    rewards: AnyArray,
+    values: AnyArray,
+    next_values: AnyArray,
+    terminated: AnyArray,
+    truncated: AnyArray,
+    *,
+    gamma: float = 0.99,
+    lam: float = 0.95,
+    valid: AnyArray | None = None,
+) -> AdvantageEstimate:
+    """Compute `gae` in NumPy, whether or not Numba is installed: for training, where it would not be noticed."""
+    gamma, lam = unit_interval("gamma", gamma), unit_interval("lam", lam)
+    call = Sequences("rewards", rewards, valid=valid)
+    return _in_numpy(call, _read(call, values, next_values, terminated, truncated), gamma, lam)
+
+
+def _read(call: Sequences, values: AnyArray, next_values: AnyArray, terminated: AnyArray, truncated: AnyArray) -> Rows:
+    v, next_v = call.numbers("values", values), call.numbers("next_values", next_values, scalar=True)
+    return Rows(call.first, v, next_v, call.flags("terminated", terminated), call.flags("truncated", truncated))
+
+
+def _in_numpy(call: Sequences, arguments: Rows, gamma: float, lam: float) -> AdvantageEstimate:
+    advantages, returns = call.empty_result(), call.empty_result()
+    gae_rows(arguments, gamma, lam, advantages, returns)
     return AdvantageEstimate(call.give_back(advantages), call.give_back(returns))
 
 
-@needs_both_flags
+@estimator
 def td_residuals(
     rewards: AnyArray,
     values: AnyArray,
@@ -119,6 +140,7 @@ def successor_values(
     final_values: AnyArray | None = None,
     ended: AnyArray | None = None,
     *,
+    valid: AnyArray | None = None,
     time_axis: int = 0,
 ) -> AnyArray:
     """Build the ``next_values`` of the estimators from the values of a rollout.
@@ -133,7 +155,11 @@ def successor_values(
     last_values  (N,)         V of the observation after the last step; one number if ``values`` is ``(T,)``
     final_values (T, N)       V of the final observation where an episode ended; elsewhere it may be NaN
     ended        (T, N) flags terminated or truncated
+    valid        (T, N) flags False where a row is not a step
     ============ ============ =============================================================================
+
+    With ``valid``, as the estimators take it, the rows that are not valid count as if they were deleted: row t+1 is the
+    next valid row, and ``last_values`` follows the last one. Give it to this function if the estimator has it.
 
     Without ``final_values``, row t+1 must hold the value of the true successor of row t: nothing was truncated, or the
     environment returns the final observation in a row of its own before it resets (Gymnasium's ``NEXT_STEP``).
@@ -144,11 +170,9 @@ def successor_values(
     """
     if (final_values is None) != (ended is None):
         raise TypeError("successor_values needs final_values and ended together, or neither")
-    call = Sequences("values", values, time_axis=time_axis)
+    call = Sequences("values", values, valid=valid, time_axis=time_axis)
     last = call.row("last_values", last_values)
-    following = np.empty((call.length, call.columns))
-    following[:-1] = call.first[1:]
-    following[-1:] = last
+    following = call.following(last)
     if final_values is not None:
         final = call.numbers("final_values", final_values)
         np.copyto(following, final, where=call.flags("ended", ended))

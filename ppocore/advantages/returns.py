@@ -8,28 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from ppocore.advantages.arguments import Sequences, needs_both_flags, positive_integer, unit_interval
+from ppocore.advantages.arguments import positive_integer, unit_interval
+from ppocore.advantages.calls import estimator
+from ppocore.advantages.rows import one_step_returns
 from ppocore.advantages.scan import reverse_scan
-from ppocore.typing import AnyArray, Array, Bools, Floats
+from ppocore.advantages.sequences import Sequences
+from ppocore.typing import AnyArray, Bools, Floats
 
 
-def one_step_returns(
-    rewards: Array,
-    next_values: Array,
-    terminated: Bools,
-    gamma: float,
-    out: Floats | None = None,
-) -> Floats:
-    """Compute ``rewards + gamma * next_values`` in float64, or the rewards alone where ``terminated``."""
-    target = np.empty(rewards.shape) if out is None else out
-    np.copyto(target, next_values)
-    np.multiply(target, gamma, out=target)
-    np.copyto(target, 0.0, where=terminated)
-    np.add(target, rewards, out=target)
-    return target
-
-
-@needs_both_flags
+@estimator
 def discounted_returns(
     rewards: AnyArray,
     next_values: AnyArray,
@@ -69,7 +56,7 @@ def discounted_returns(
     return _lambda_returns(rewards, next_values, terminated, truncated, gamma, 1.0, valid, time_axis)
 
 
-@needs_both_flags
+@estimator
 def lambda_returns(
     rewards: AnyArray,
     next_values: AnyArray,
@@ -117,7 +104,7 @@ def _lambda_returns(
     return call.give_back(reverse_scan(x, gamma * lam, cut=cut))
 
 
-@needs_both_flags
+@estimator
 def n_step_returns(
     rewards: AnyArray,
     next_values: AnyArray,
@@ -151,7 +138,7 @@ def n_step_returns(
     # the binary representation of n - 1 are prepended to the one-step return: log2(n) passes, not n.
     window, width = np.where(cut, returns, call.first), 1
     steps = min(n, call.length) - 1
-    while steps > 0:
+    while steps > 0 and gamma > 0.0:  # what follows does not count without gamma, even if it is infinite
         if steps % 2 == 1:
             returns = _prepend(window, cut, width, gamma, returns)
         window = _prepend(window, cut, width, gamma, window)

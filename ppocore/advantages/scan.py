@@ -19,19 +19,22 @@ import numpy as np
 from ppocore.typing import Bools, Floats
 
 # Measured: with this many columns or more, the work of one row hides the overhead of its calls.
-_WIDE = 300
+WIDE = 300
 # Measured: up to this many rows, a single column is scanned fastest in Python numbers.
-_SHORT_COLUMN = 48
+SHORT_COLUMN = 48
 # Measured: fewer rows than this are not worth dividing into blocks.
-_FEW_ROWS = 16
+FEW_ROWS = 16
 # Measured: this many numbers, and the other arrays of their size, stay in the processor's cache.
 # 2^3 * 3^2 * 5^2 * 7 * 11, so that blocks of many lengths divide it; with a power of two they would share cache lines.
-_PIECE = 138_600
+PIECE = 138_600
+# Measured: likewise for rows scanned one by one, which the next ones then find in a nearer cache. PIECE itself decides
+# how sums of narrow rows are grouped, and so their last bits.
+_WIDE_PIECE = 65_536
 
 
 def pieces(rows: int, columns: int) -> Iterator[slice]:
     """Yield consecutive runs of rows that fit in the cache, the last run first."""
-    length = max(1, _PIECE // max(1, columns))
+    length = max(1, (PIECE if columns < WIDE else _WIDE_PIECE) // max(1, columns))
     for stop in range(rows, 0, -length):
         yield slice(max(0, stop - length), stop)
 
@@ -44,7 +47,7 @@ def workspace(name: str, arrays: int, size: int) -> Floats:
 
     Fresh memory would cost as much as the arithmetic, because the system maps it page by page.
     """
-    if size > _PIECE:  # a single row, too long to be worth keeping
+    if size > PIECE:  # a single row, too long to be worth keeping
         return np.empty((arrays, size))
     memory: Floats | None = getattr(_kept, name, None)
     if memory is None or memory.size < arrays * size:
@@ -68,7 +71,8 @@ def reverse_scan(
     Args:
         x: terms, (T, N) float64.
         c: factors of the next row, a number or (T, N).
-        cut: flags (T, N); where True, ``y[t] = x[t]`` whatever the next row holds. By default ``c == 0``.
+        cut: flags (T, N); where True, ``y[t] = x[t]`` whatever the next row holds. By default ``c == 0``; a number c
+            of 0 cuts everywhere.
         carry: the row after the last one, (N,) float64; 0 by default.
         out: memory for the result, (T, N) float64, which may be ``x``.
 
@@ -76,7 +80,7 @@ def reverse_scan(
         y, (T, N) float64.
     """
     rows, columns = x.shape
-    if cut is None:
+    if cut is None or (isinstance(c, float) and c == 0.0):
         cut = np.broadcast_to(np.equal(c, 0.0), x.shape)
     if carry is None:
         carry = np.zeros(columns)
@@ -97,7 +101,7 @@ def _scan(x: Floats, c: float | Floats, cut: Bools, carry: Floats, out: Floats) 
 
 def _scan_piece(x: Floats, c: float | Floats, cut: Bools, carry: Floats, out: Floats) -> None:
     rows, columns = x.shape
-    if rows < _FEW_ROWS or columns >= _WIDE:
+    if rows < FEW_ROWS or columns >= WIDE:
         _scan_rows(x, c, cut, carry, out)
         return
     memory = workspace("scan", 4, rows * columns)
@@ -129,10 +133,10 @@ def _scan_rows(x: Floats, c: float | Floats, cut: Bools, carry: Floats, out: Flo
 def _scan_in_blocks(x: Floats, c: Floats, carry: Floats, out: Floats, memory: Floats | None = None) -> None:
     """Scan all blocks at once, and multiply by c = 0 at cuts, which is right if every result is finite."""
     rows, columns = x.shape
-    if columns == 1 and rows <= _SHORT_COLUMN:
+    if columns == 1 and rows <= SHORT_COLUMN:
         _scan_column(x, c, carry, out)
         return
-    if rows < _FEW_ROWS:
+    if rows < FEW_ROWS:
         kept = np.empty(columns)
         for t in range(rows - 1, -1, -1):
             carry = np.add(x[t], np.multiply(c[t], carry, out=kept), out=out[t])

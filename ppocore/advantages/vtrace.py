@@ -7,9 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ppocore.advantages.arguments import Sequences, needs_both_flags, positive, unit_interval
-from ppocore.advantages.returns import one_step_returns
+from ppocore.advantages import graphs
+from ppocore.advantages.arguments import positive, unit_interval
+from ppocore.advantages.calls import estimator
+from ppocore.advantages.rows import one_step_returns
 from ppocore.advantages.scan import reverse_scan
+from ppocore.advantages.sequences import Sequences
 from ppocore.typing import AnyArray
 
 
@@ -20,7 +23,10 @@ class VTraceEstimate(NamedTuple):
     advantages: AnyArray
 
 
-@needs_both_flags
+graphs.gives("vtrace", VTraceEstimate)
+
+
+@estimator
 def vtrace(
     rewards: AnyArray,
     values: AnyArray,
@@ -93,7 +99,7 @@ def vtrace(
     delta = one_step_returns(r, next_v, terminal, gamma)
     np.subtract(delta, v, out=delta)
     np.multiply(delta, rho, out=delta)
-    vs = reverse_scan(delta, c, cut=ended)
+    vs = reverse_scan(delta, c, cut=ended | np.equal(c, 0.0))
     np.add(vs, v, out=vs)
 
     after = next_v.astype(np.float64)

@@ -108,9 +108,25 @@ def test_time_axis_out_of_range(axis):
         gae(*random_rollout(10, 4, 2)[:5], time_axis=axis)
 
 
-def test_rewards_of_three_dimensions():
-    with pytest.raises(ValueError, match="rewards"):
-        gae(*[np.zeros((2, 2, 2))] * 3, *[np.zeros((2, 2, 2), bool)] * 2)
+@pytest.mark.parametrize("shape", [(6, 3, 1), (6, 3, 2), (6, 2, 2, 3)])
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_further_axes_are_further_columns(shape, axis):
+    r, v, nv, term, trunc, valid = (a.reshape(shape) for a in random_rollout(11, 6, int(np.prod(shape[1:])), 0.2, 0.3))
+    turned = [np.moveaxis(a, 0, axis) for a in (r, v, nv, term, trunc)]
+    for given in (None, valid):
+        flags = None if given is None else np.moveaxis(given, 0, axis)
+        found = gae(*turned, valid=flags, time_axis=axis)
+        assert found.advantages.shape == turned[0].shape
+        for column in np.ndindex(shape[1:]):
+            one = tuple(a[:, *column] for a in (r, v, nv, term, trunc))
+            expected = gae(*one, valid=None if given is None else given[:, *column])
+            for part, alone in zip(found, expected, strict=True):
+                np.testing.assert_allclose(np.moveaxis(part, axis, 0)[:, *column], alone, rtol=1e-13, atol=1e-13)
+
+
+def test_rewards_without_an_axis():
+    with pytest.raises(ValueError, match=r"rewards must have shape \(T,\) or \(T, N\), but has shape \(\)"):
+        gae(1.0, 1.0, 1.0, False, False)
 
 
 @pytest.mark.parametrize("number", [0.5, np.nan])
