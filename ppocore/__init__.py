@@ -18,9 +18,17 @@ from ppocore.advantages import (
     n_step_returns,
     successor_values,
     td_residuals,
+    token_gae,
     vtrace,
 )
-from ppocore.normalize import ObservationNormalizer, RewardScaler, RunningMeanStd, explained_variance, normalize
+from ppocore.normalize import (
+    ObservationNormalizer,
+    RewardScaler,
+    RunningMeanStd,
+    explained_variance,
+    masked_whiten,
+    normalize,
+)
 
 if TYPE_CHECKING:
     from ppocore.api import resume, train
@@ -50,6 +58,7 @@ __all__ = [
     "explained_variance",
     "gae",
     "lambda_returns",
+    "masked_whiten",
     "n_step_returns",
     "normalize",
     "preset",
@@ -57,6 +66,7 @@ __all__ = [
     "resume",
     "successor_values",
     "td_residuals",
+    "token_gae",
     "train",
     "vtrace",
 ]
@@ -88,7 +98,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    ours = [name for name in globals() if name.startswith("__") or f"{__name__}.{name}" in sys.modules]
+    return sorted({*ours, *__all__})
 
 
 class _Beside:

@@ -7,16 +7,20 @@ any division of the data into batches. Variances are the population's (ddof 0).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Integral
+from typing import Literal
 
 import numpy as np
 
 from ppocore.advantages.arguments import positive, unit_interval
-from ppocore.advantages.arrays import framework_of, give_back, read
+from ppocore.advantages.arrays import framework_of, give_back
+from ppocore.advantages.calls import estimator
+from ppocore.advantages.sequences import read_named
 from ppocore.typing import AnyArray, Array, Bools, Floats
 
 
+@estimator
 def normalize(x: AnyArray, valid: AnyArray | None = None, epsilon: float = 1e-8) -> AnyArray:
     """Return ``(x - mean) / (std + epsilon)``, mean and std (ddof 0) taken over the valid elements.
 
@@ -33,15 +37,58 @@ def normalize(x: AnyArray, valid: AnyArray | None = None, epsilon: float = 1e-8)
     Raises:
         ValueError: ``valid`` is not shaped as ``x``, or holds something other than flags.
     """
+    return _where_valid(x, valid, lambda numbers: _standardized(numbers, epsilon))
+
+
+@estimator
+def masked_whiten(
+    x: AnyArray, mask: AnyArray, *, shift_mean: bool = True, epsilon: float = 1e-8, ddof: int = 1
+) -> AnyArray:
+    """Return ``(x - mean) / sqrt(var + epsilon)`` over the elements where ``mask`` is set, and 0 elsewhere.
+
+    As libraries of language-model training do it: over all tokens of a batch together, epsilon below the root, with
+    the unbiased variance. `normalize` is what PPO does with environments.
+
+    Args:
+        x: numbers of any shape; NumPy, torch, paddle or JAX. Not read where ``mask`` is not set.
+        mask: flags, shaped as ``x``.
+        shift_mean: whether the mean is taken away; if not, elements are only scaled about it.
+        epsilon: added to the variance.
+        ddof: the variance divides by the number of elements less ``ddof``: 1 unbiased, 0 the population's.
+
+    Returns:
+        The same kind of array; float32 in, float32 out. Computed in float64. Elements that are all equal, and a single
+        one, become 0, or their mean without ``shift_mean``.
+
+    Raises:
+        ValueError: ``mask`` is not shaped as ``x`` or holds something other than flags, or ``ddof`` is not 0 or 1.
+    """
+    if ddof not in (0, 1):
+        raise ValueError(f"ddof must be 0 or 1, but is {ddof}")
+
+    def whiten(numbers: Floats) -> Floats:
+        if numbers.size == 0:
+            return numbers
+        mean = np.add.reduce(numbers, axis=None) / numbers.size
+        centered = np.zeros_like(numbers) if _is_constant(numbers) else numbers - mean
+        variance = np.add.reduce(centered * centered, axis=None) / max(1, numbers.size - ddof)
+        whitened = centered / math.sqrt(variance + epsilon)
+        return whitened if shift_mean else whitened + mean
+
+    return _where_valid(x, mask, whiten)
+
+
+def _where_valid(x: AnyArray, valid: AnyArray | None, function: Callable[[Floats], Floats]) -> AnyArray:
+    """Apply a function to the valid elements; the others become 0."""
     framework = framework_of(x)
-    array, precision = read(x, framework)
+    array, precision = read_named("x", x, framework)
     numbers = array.astype(np.float64)
     mask = _mask(valid, numbers.shape)
     if mask is None:
-        result = _standardized(numbers, epsilon)
+        result = function(numbers)
     else:
         result = np.zeros_like(numbers)
-        result[mask] = _standardized(numbers[mask], epsilon)
+        result[mask] = function(numbers[mask])
     return give_back(result, precision, x, framework)
 
 
@@ -67,8 +114,8 @@ def explained_variance(values: AnyArray, returns: AnyArray, valid: AnyArray | No
     Raises:
         ValueError: ``returns`` or ``valid`` is not shaped as ``values``, or ``valid`` holds something other than flags.
     """
-    predicted = read(values, framework_of(values)).array.astype(np.float64)
-    observed = read(returns, framework_of(returns)).array.astype(np.float64)
+    predicted = read_named("values", values, framework_of(values)).array.astype(np.float64)
+    observed = read_named("returns", returns, framework_of(returns)).array.astype(np.float64)
     if observed.shape != predicted.shape:
         raise ValueError(f"returns has shape {observed.shape}, but shape {predicted.shape} is expected")
     mask = _mask(valid, predicted.shape)
@@ -103,12 +150,19 @@ class RunningMeanStd:
     count int                number of samples
     ===== ================== ===========================
 
+    One NaN or infinite number would make all later statistics NaN. With ``nan_policy="raise"`` a batch that holds one
+    is refused, before anything changes; with ``"omit"`` samples that hold one are left out, as invalid ones are.
+
     Raises:
         TypeError: ``shape`` is neither a whole number nor a tuple of them.
+        ValueError: ``nan_policy`` is neither ``raise`` nor ``omit``.
     """
 
-    def __init__(self, shape: int | tuple[int, ...] = ()) -> None:
+    def __init__(self, shape: int | tuple[int, ...] = (), *, nan_policy: Literal["raise", "omit"] = "raise") -> None:
+        if nan_policy not in ("raise", "omit"):
+            raise ValueError(f"nan_policy must be 'raise' or 'omit', but is {nan_policy!r}")
         self.shape = _shape(shape)
+        self.nan_policy = nan_policy
         self.count = 0
         self.mean: Floats = np.zeros(self.shape)
         self._squares: Floats = np.zeros(self.shape)  # sum of squared differences from the mean
@@ -122,7 +176,7 @@ class RunningMeanStd:
         """Add the samples ``x``, ``(N, *shape)``, where ``valid``, ``(N,)`` flags, is True.
 
         Raises:
-            ValueError: a shape that does not match, or a flag that is neither 0 nor 1.
+            ValueError: a shape that does not match, a flag that is neither 0 nor 1, or a number that is not finite.
         """
         samples = _samples(x, self.shape)
         mask = _mask(valid, samples.shape[:1])
@@ -132,8 +186,18 @@ class RunningMeanStd:
         added = len(samples)
         if added == 0:
             return
-        total = self.count + added
         mean = np.add.reduce(samples, axis=0) / added
+        if not math.isfinite(np.add.reduce(mean, axis=None)):  # or finite numbers so large that their sum is not
+            finite = np.isfinite(samples).reshape(added, -1).all(axis=1)
+            if not finite.all():
+                if self.nan_policy == "omit":
+                    self._merge(samples[finite])
+                    return
+                raise ValueError(
+                    f"a number is not finite in sample {int(np.argmin(finite))} of {added}: leave it out with valid=, "
+                    "or make RunningMeanStd with nan_policy='omit'"
+                )
+        total = self.count + added
         spread = samples - mean
         shift = mean - self.mean
         squares = np.add.reduce(np.multiply(spread, spread, out=spread), axis=0)
@@ -292,14 +356,14 @@ def _shape(shape: int | tuple[int, ...]) -> tuple[int, ...]:
 
 def _samples(x: AnyArray, shape: tuple[int, ...]) -> Floats:
     """Return ``x``, which must be ``(N, *shape)``, as float64."""
-    array = x if type(x) is np.ndarray else read(x, framework_of(x)).array
+    array = x if type(x) is np.ndarray else read_named("x", x, framework_of(x)).array
     if array.shape[1:] != shape or array.ndim == 0:
         raise ValueError(f"expected samples of shape (N, {', '.join(map(str, shape))}), but got {array.shape}")
     return array if array.dtype == np.float64 else array.astype(np.float64)
 
 
 def _flags(name: str, x: AnyArray, shape: tuple[int, ...]) -> Bools:
-    array = x if type(x) is np.ndarray else read(x, framework_of(x)).array
+    array = x if type(x) is np.ndarray else read_named(name, x, framework_of(x)).array
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}, but shape {shape} is expected")
     if array.dtype != np.bool_:

@@ -28,12 +28,14 @@ PUBLIC = {
     "explained_variance",
     "gae",
     "lambda_returns",
+    "masked_whiten",
     "n_step_returns",
     "normalize",
     "register_backend",
     "resume",
     "successor_values",
     "td_residuals",
+    "token_gae",
     "train",
     "vtrace",
 }
@@ -116,6 +118,8 @@ def test_every_public_name_resolves_and_is_listed(tmp_path):
     )
     declared, listed = map(set, found)
     assert declared == PUBLIC
+    others = {name for name in listed - PUBLIC if not name.startswith("__")}
+    assert others <= {path.stem for folder in (ROOT, ROOT / "ppocore") for path in folder.iterdir()}  # its modules
     assert listed >= PUBLIC
 
 

@@ -128,3 +128,49 @@ def test_a_shape_is_what_numpy_takes_as_one():
     for shape in (None, "ab", (2.5,), (-1,), (True,), 1.5, {3}):
         with pytest.raises(TypeError, match=r"shape=.* is not a shape: give a tuple of whole numbers"):
             RunningMeanStd(shape)
+
+
+class TestNumbersThatAreNotFinite:
+    """A batch with one is refused whole, or its samples are left out: by hand, of 1 and 3 alone."""
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+    def test_they_are_refused_and_nothing_changes(self, bad):
+        moments = RunningMeanStd((2,))
+        moments.update(np.array([[1.0, 2.0], [3.0, 2.0]]))
+        message = (
+            r"not finite in sample 1 of 3: leave it out with valid=, or make RunningMeanStd with nan_policy='omit'"
+        )
+        with pytest.raises(ValueError, match=message):
+            moments.update(np.array([[0.0, 0.0], [0.0, bad], [bad, 0.0]]))
+        assert (moments.mean.tolist(), moments.var.tolist(), moments.count) == ([2.0, 2.0], [1.0, 0.0], 2)
+        moments.update(np.array([[bad, 0.0], [2.0, 2.0]]), np.array([False, True]))
+        assert moments.count == 3
+
+    def test_they_are_left_out_if_asked_for(self):
+        moments = RunningMeanStd((2,), nan_policy="omit")
+        moments.update(np.array([[1.0, 2.0], [7.0, np.nan], [np.inf, 7.0], [3.0, 2.0]]))
+        assert (moments.mean.tolist(), moments.var.tolist(), moments.count) == ([2.0, 2.0], [1.0, 0.0], 2)
+        moments.update(np.full((3, 2), np.nan))
+        assert moments.count == 2
+        scalar = RunningMeanStd(nan_policy="omit")
+        scalar.update(np.array([np.nan, 4.0]))
+        assert (float(scalar.mean), scalar.count) == (4.0, 1)
+
+    def test_normalizers_refuse_them_and_do_not_change(self):
+        observations, rewards = ObservationNormalizer((2,)), RewardScaler(2, gamma=0.9)
+        with pytest.raises(ValueError, match="sample 0 of 1"):
+            observations(np.array([[np.nan, 1.0]]))
+        with pytest.raises(ValueError, match="sample 1 of 2"):
+            rewards(np.array([1.0, np.nan]), np.zeros(2, bool), np.zeros(2, bool))
+        assert observations.moments.count == rewards.moments.count == 0
+        assert rewards.state()["discounted"].tolist() == [0.0, 0.0]
+
+    def test_large_finite_numbers_are_not_refused(self):
+        moments = RunningMeanStd((2,))
+        with np.errstate(all="ignore"):
+            moments.update(np.array([[1e308, 1e308]]))
+        assert moments.count == 1
+
+    def test_there_are_two_policies(self):
+        with pytest.raises(ValueError, match="nan_policy must be 'raise' or 'omit', but is 'propagate'"):
+            RunningMeanStd(nan_policy="propagate")

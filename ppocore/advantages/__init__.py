@@ -1,10 +1,12 @@
 """Estimate advantages and returns.
 
-Arrays are time-major, ``(T, N)`` for T steps of N environments, or ``(T,)``; ``time_axis`` names another time axis.
-Arguments may be NumPy, torch, paddle or JAX arrays, and results have the library, the device and the shape of the first
-argument. Everything is computed in float64. Results are float32 (or float16, bfloat16) if all arrays of numbers are,
-and float64 otherwise. Arguments are never written to, and no gradient flows through a result: a tensor that requires
-grad is detached.
+Arrays are time-major, ``(T, N)`` for T steps of N environments, or ``(T,)``; ``time_axis`` names another time axis, and
+further axes, as in ``(T, N, 1)`` or ``(T, N, A)`` for A agents, are further columns. `token_gae` takes ``(B, T)``.
+Arguments may be NumPy, torch, paddle or JAX arrays or lists of them, and results have the library, the device and the
+shape of the first argument; inside ``torch.compile`` and ``jax.jit`` a call is one opaque operation. Everything is
+computed in float64. Results are float32 (or float16, bfloat16) if all arrays of numbers are, and float64 otherwise.
+Arguments are never written to, and no gradient flows through a result: a tensor that requires grad is detached, and
+inside ``jax.grad`` a result is a constant.
 
 The estimators share these arguments:
 
@@ -20,11 +22,12 @@ valid       (T, N) flags   False where a row is not a step (such as a reset); su
 =========== ============== ================================================================================
 
 Flags are bool, or 0 and 1. A shape that does not match, or a flag that is neither 0 nor 1, raises a `ValueError`; one
-``done`` in place of the two flags, or arrays of two frameworks, raise a `TypeError`.
+``done`` in place of the two flags, a masked array, or arrays of two frameworks, raise a `TypeError`.
 """
 
 from ppocore.advantages.gae import AdvantageEstimate, gae, successor_values, td_residuals
 from ppocore.advantages.returns import discounted_returns, lambda_returns, n_step_returns
+from ppocore.advantages.tokens import token_gae
 from ppocore.advantages.vtrace import VTraceEstimate, vtrace
 
 __all__ = [
@@ -36,5 +39,6 @@ __all__ = [
     "n_step_returns",
     "successor_values",
     "td_residuals",
+    "token_gae",
     "vtrace",
 ]

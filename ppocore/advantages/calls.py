@@ -19,6 +19,7 @@ DONE_MESSAGE = (
     "truncation but not after a termination: pass terminated=dones, truncated=numpy.zeros_like(dones) if episodes are "
     "never truncated"
 )
+_LAST_VALUES = {"last_value", "last_values", "next_value", "next_done", "last_done", "last_dones"}
 SUCCESSOR_ADVICE = "next_values=ppocore.successor_values(values, last_values)"
 
 
@@ -38,14 +39,14 @@ def estimator(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            if any(map(is_traced, (*args, *kwargs.values()))):
-                return graphs.in_jax(function, args, kwargs)
             explained = _explanation(function, args, kwargs) if isinstance(error, TypeError | ValueError) else None
             if explained is not None:
                 raise TypeError(f"{function.__name__}: {explained}") from None
-            raise
+            if not any(map(is_traced, (*args, *kwargs.values()))):
+                raise
+        return graphs.in_jax(function, args, kwargs)
 
-    graphs.register(function)
+    graphs.register(function.__name__, call)
     return call
 
 
@@ -59,17 +60,16 @@ def _explanation(function: Callable[..., Any], args: tuple[Any, ...], kwargs: di
     positional = [name for name, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
     if {"done", "dones"} & kwargs.keys():
         return DONE_MESSAGE
-    if _is_classic(positional, args):
+    given = dict(zip(positional, args, strict=False)) | kwargs
+    if _LAST_VALUES & kwargs.keys() or _is_classic([given.get(name) for name in positional], args):
         return f"{DONE_MESSAGE}; and instead of last_values pass {SUCCESSOR_ADVICE}"
     if len(args) > len(positional):
-        given = f"{', '.join(positional[:-1])} and {positional[-1]}"
-        return f"only {given} are taken by position (with {SUCCESSOR_ADVICE}), and the rest by name, as in gamma=0.99"
-    try:
-        bound = signature.bind_partial(*args, **kwargs).arguments
-    except TypeError:  # an unknown name, which Python's own message has
+        listed = f"{', '.join(positional[:-1])} and {positional[-1]}"
+        return f"only {listed} are taken by position (with {SUCCESSOR_ADVICE}), and the rest by name, as in gamma=0.99"
+    if not given.keys() <= parameters.keys():  # Python's own message has the unknown name
         return None
-    missing = [name for name in flags if bound.get(name) is None]
-    if len(missing) < len(flags) and missing:
+    missing = [name for name in flags if given.get(name) is None]
+    if missing and len(missing) < len(flags):
         return DONE_MESSAGE
     if missing:
         return (
@@ -79,11 +79,17 @@ def _explanation(function: Callable[..., Any], args: tuple[Any, ...], kwargs: di
     return None
 
 
-def _is_classic(positional: list[str], args: tuple[Any, ...]) -> bool:
+def _is_classic(values: list[Any], args: tuple[Any, ...]) -> bool:
     """Tell whether arguments are (rewards, values, dones, last_values, ...), gamma and lambda perhaps among them."""
-    if positional[:3] != ["rewards", "values", "next_values"] or len(args) < 4:
+    if len(values) < 5 or values[3] is None:
         return False
-    return _is_bool(args[2]) and not _is_bool(args[3])
+    third, fourth, fifth = values[2:5]
+    if _is_bool(third) and not _is_bool(fourth):
+        return True
+    if isinstance(fifth, float):  # gamma
+        return True
+    is_one_row = getattr(fourth, "shape", None) == getattr(args[0], "shape", ((),))[1:] if args else False
+    return len(args) > len(values) and (is_one_row or isinstance(fourth, int | float))
 
 
 def _is_bool(x: Any) -> bool:

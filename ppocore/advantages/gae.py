@@ -134,6 +134,7 @@ def td_residuals(
     return call.give_back(delta)
 
 
+@estimator
 def successor_values(
     values: AnyArray,
     last_values: AnyArray,

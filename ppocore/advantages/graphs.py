@@ -20,9 +20,9 @@ FLAGS = ("terminated", "truncated", "ended", "valid", "mask")
 _FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
 
-def register(function: Callable[..., Any]) -> None:
+def register(name: str, function: Callable[..., Any]) -> None:
     """Remember an estimator by its name, by which torch's operation calls it."""
-    _FUNCTIONS[function.__name__] = function
+    _FUNCTIONS[name] = function
 
 
 def in_torch(function: Callable[..., R], names: tuple[str, ...], args: Any, kwargs: dict[str, Any]) -> Any:
@@ -30,10 +30,13 @@ def in_torch(function: Callable[..., R], names: tuple[str, ...], args: Any, kwar
     torch: Any = sys.modules["torch"]
     given = dict(zip(names, args, strict=False))
     given.update(kwargs)
+    is_numpy = isinstance(args[0] if args else given[names[0]], np.ndarray)
     tensors, tensor_names, numbers, number_names, others = [], [], [], [], {}
     for name, x in given.items():
         if isinstance(x, list | tuple):
             x = torch.stack(tuple(x))
+        elif isinstance(x, np.ndarray):
+            x = torch.from_numpy(x)
         if isinstance(x, torch.Tensor):
             tensors.append(x.detach())
             tensor_names.append(name)
@@ -52,6 +55,8 @@ def in_torch(function: Callable[..., R], names: tuple[str, ...], args: Any, kwar
         list(others.values()),
         ",".join(others),
     )
+    if is_numpy:
+        parts = [part.numpy() for part in parts]
     result = _RESULTS.get(function.__name__)
     return parts[0] if result is None else result(*parts)
 
@@ -81,7 +86,7 @@ def _make_operation() -> None:
         formats = {
             str(x.dtype).removeprefix("torch.") if x.is_floating_point() else "float64"
             for x, name in zip(tensors, tensor_names.split(","), strict=True)
-            if name not in FLAGS and (x.ndim > 0 or name == "values")
+            if name not in (*FLAGS, "lam") and (x.ndim > 0 or name == "values")
         }
         first, dtype = tensors[0], getattr(torch, common_precision(formats))
         count = 1 if function not in _RESULTS else 2

@@ -78,6 +78,11 @@ class Sequences:
         self._precisions.add(precision)
         return array.reshape(self.columns).astype(np.float64)
 
+    @property
+    def longest(self) -> int:
+        """Return the number of valid rows of the column that has most."""
+        return self.length if self._order is None else int(self._counts.max(initial=0))
+
     def with_last_rows(self, ended: Bools) -> Bools:
         """Copy ``ended``, with the last row of each column set as well."""
         ended = ended.copy()
@@ -90,10 +95,19 @@ class Sequences:
         filled = np.flatnonzero(counts)
         return counts[filled] - 1, filled
 
-    def following(self, last: Floats) -> Floats:
-        """Return the first array moved up by one row, with ``last`` after the last row of each column."""
+    def parameter(self, name: str, x: AnyArray) -> Floats:
+        """Convert a parameter of each row, or of each column, to ``(T, N)``; the results' format ignores it."""
+        array = self._real_numbers(name, x).array.astype(np.float64)
+        if array.shape == self._others:
+            array = np.expand_dims(array, self._axis)
+            array = np.broadcast_to(array, self._shape)
+        self._check_shape(name, array)
+        return self._without_invalid(self._time_major(array))
+
+    def following(self, last: Floats, values: Array | None = None) -> Floats:
+        """Return ``values``, by default the first array, moved up by one row, with ``last`` after each last row."""
         moved = np.zeros((self.length, self.columns))
-        moved[:-1] = self.first[1:]
+        moved[:-1] = (self.first if values is None else values)[1:]
         rows, columns = self.last_rows()
         moved[rows, columns] = last[columns]
         return moved
@@ -180,14 +194,14 @@ def read_named(name: str, x: AnyArray, framework: str | None) -> Read:
     """Convert ``x`` to NumPy, or raise an error that names it."""
     try:
         return read(x, framework)
-    except TypeError as error:
-        raise TypeError(_sentence(name, error)) from None
-    except Exception as error:  # a framework's own, for a tensor that holds no numbers
-        raise ValueError(_sentence(name, error)) from None
-
-
-def _sentence(name: str, error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    if lines and lines[0].startswith("is a masked array"):
-        return f"{name} {lines[0]}"
-    return f"{name} cannot be read as an array: {lines[0] if lines else type(error).__name__}"
+    except Exception as error:  # also a framework's own, for a tensor that holds no numbers
+        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        if line.startswith("is a masked array"):
+            raise TypeError(f"{name} {line}") from None
+        if framework is None:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{name} cannot be read as an array: {line}") from None
+        raise ValueError(
+            f"{name} holds no numbers that can be read here ({line.rstrip('.')}): call this outside of whatever "
+            f"transforms the function, and with arrays on a device"
+        ) from None

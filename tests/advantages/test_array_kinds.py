@@ -10,7 +10,7 @@ import pytest
 from support.oracle import random_rollout
 
 from ppocore import advantages as library
-from ppocore.normalize import explained_variance, normalize
+from ppocore.normalize import explained_variance, masked_whiten, normalize
 
 
 class Torch:
@@ -67,7 +67,8 @@ def calls(rollout):
         ("n_step_returns", (r, nv, term, trunc), more | {"n": 3}),
         ("lambda_returns", (r, nv, term, trunc), more | {"lam": 0.8}),
         ("vtrace", (r, v, nv, term, trunc, v), more),
-        ("successor_values", (v, v[0], nv, term), {}),
+        ("successor_values", (v, v[0], nv, term), {"valid": valid}),
+        ("token_gae", (r, v, valid), {"lam": 0.8}),
     ]
 
 
@@ -136,6 +137,10 @@ def test_normalization(framework):
     assert isinstance(result, framework.kind)
     assert dtype_of(result) == "float32"
     np.testing.assert_allclose(framework.numbers(result), normalize(x, x > 1), rtol=1e-6)
+    whitened = masked_whiten(framework.make(x), framework.make(x > 1))
+    assert isinstance(whitened, framework.kind)
+    assert dtype_of(whitened) == "float32"
+    np.testing.assert_allclose(framework.numbers(whitened), masked_whiten(x, x > 1), rtol=1e-6)
     assert explained_variance(framework.make(x), framework.make(x)) == 1.0
 
 
