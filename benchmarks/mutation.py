@@ -37,6 +37,7 @@ from typing import Any
 
 for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")
+os.environ["PPOCORE_NUMBA"] = "0"  # the mutants are NumPy's
 
 import numpy as np  # noqa: E402  (once the threads are set)
 import pytest  # noqa: E402

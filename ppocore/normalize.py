@@ -7,9 +7,9 @@ any division of the data into batches. Variances are the population's (ddof 0).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
-from typing import Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -17,7 +17,15 @@ from ppocore.advantages.arguments import positive, unit_interval
 from ppocore.advantages.arrays import framework_of, give_back
 from ppocore.advantages.calls import estimator
 from ppocore.advantages.sequences import read_named
-from ppocore.typing import AnyArray, Array, Bools, Floats
+from ppocore.typing import AnyArray, Array, ArrayT, Bools, Floats
+
+
+@overload
+def normalize(x: ArrayT, valid: AnyArray | None = ..., epsilon: float = ...) -> ArrayT: ...
+
+
+@overload
+def normalize(x: Sequence[Any], valid: AnyArray | None = ..., epsilon: float = ...) -> Any: ...
 
 
 @estimator
@@ -38,6 +46,18 @@ def normalize(x: AnyArray, valid: AnyArray | None = None, epsilon: float = 1e-8)
         ValueError: ``valid`` is not shaped as ``x``, or holds something other than flags.
     """
     return _where_valid(x, valid, lambda numbers: _standardized(numbers, epsilon))
+
+
+@overload
+def masked_whiten(
+    x: ArrayT, mask: AnyArray, *, shift_mean: bool = ..., epsilon: float = ..., ddof: int = ...
+) -> ArrayT: ...
+
+
+@overload
+def masked_whiten(
+    x: Sequence[Any], mask: AnyArray, *, shift_mean: bool = ..., epsilon: float = ..., ddof: int = ...
+) -> Any: ...
 
 
 @estimator

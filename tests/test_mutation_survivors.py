@@ -42,4 +42,4 @@ def test_a_statement_that_changes_is_noticed(survivors, monkeypatch, tmp_path):
     changed.write_text(module.file.read_text().replace("if mask is None:", "if None is mask:"))
     moved = type(module)(module.name, changed, module.tests, module.mutants, module.survivors)
     (missing,) = survivors.unknown(moved)
-    assert (missing.function, missing.before) == ("normalize", "if mask is None:")
+    assert (missing.function, missing.before) == ("_where_valid", "if mask is None:")

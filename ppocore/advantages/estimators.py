@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -41,36 +41,36 @@ class Trajectories(Protocol):
         """Return where a row is a transition."""
 
 
-def _gae(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate:
+def _gae(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate[Any]:
     return numpy_gae(r.rewards, r.values, r.next_values, r.terminated, r.truncated, gamma=gamma, lam=lam, valid=r.valid)
 
 
-def _td(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate:
+def _td(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate[Any]:
     return _n_step(r, log_ratios, gamma, lam, 1)
 
 
-def _monte_carlo(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate:
+def _monte_carlo(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate[Any]:
     returns = discounted_returns(r.rewards, r.next_values, r.terminated, r.truncated, gamma=gamma, valid=r.valid)
     return _minus_values(r, returns)
 
 
-def _n_step(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate:
+def _n_step(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate[Any]:
     returns = n_step_returns(r.rewards, r.next_values, r.terminated, r.truncated, gamma=gamma, n=n, valid=r.valid)
     return _minus_values(r, returns)
 
 
-def _vtrace(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate:
+def _vtrace(r: Trajectories, log_ratios: Array, gamma: float, lam: float, n: int) -> AdvantageEstimate[Any]:
     rows = (r.rewards, r.values, r.next_values, r.terminated, r.truncated)
     estimate = vtrace(*rows, log_ratios, gamma=gamma, lam=lam, valid=r.valid)
     return AdvantageEstimate(estimate.advantages, estimate.vs)
 
 
-def _minus_values(r: Trajectories, returns: Array) -> AdvantageEstimate:
+def _minus_values(r: Trajectories, returns: Array) -> AdvantageEstimate[Any]:
     """Subtract the values from the returns in valid rows."""
     return AdvantageEstimate(np.where(r.valid, returns - r.values, 0.0), np.where(r.valid, returns, 0.0))
 
 
-Estimator = Callable[[Trajectories, Array, float, float, int], AdvantageEstimate]
+Estimator = Callable[[Trajectories, Array, float, float, int], AdvantageEstimate[Any]]
 
 ESTIMATORS: dict[str, Estimator] = {
     "gae": _gae,
@@ -96,7 +96,7 @@ def estimate(
     gamma: float,
     lam: float,
     n: int = 5,
-) -> AdvantageEstimate:
+) -> AdvantageEstimate[Any]:
     """Estimate advantages with one estimator, and value targets with the same or another.
 
     Args:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, Generic, NamedTuple, overload
 
 import numpy as np
 
@@ -11,17 +12,47 @@ from ppocore.advantages.arguments import unit_interval
 from ppocore.advantages.calls import estimator
 from ppocore.advantages.rows import Rows, gae_rows, one_step_returns
 from ppocore.advantages.sequences import Sequences
-from ppocore.typing import AnyArray
+from ppocore.typing import AnyArray, ArrayT
 
 
-class AdvantageEstimate(NamedTuple):
+class AdvantageEstimate(NamedTuple, Generic[ArrayT]):
     """Hold the result of `gae`: advantages, and ``returns = advantages + values``."""
 
-    advantages: AnyArray
-    returns: AnyArray
+    advantages: ArrayT
+    returns: ArrayT
 
 
 graphs.gives("gae", AdvantageEstimate)
+
+
+@overload
+def gae(
+    rewards: ArrayT,
+    values: AnyArray,
+    next_values: AnyArray,
+    terminated: AnyArray,
+    truncated: AnyArray,
+    *,
+    gamma: float = ...,
+    lam: float = ...,
+    valid: AnyArray | None = ...,
+    time_axis: int = ...,
+) -> AdvantageEstimate[ArrayT]: ...
+
+
+@overload
+def gae(
+    rewards: Sequence[Any],
+    values: AnyArray,
+    next_values: AnyArray,
+    terminated: AnyArray,
+    truncated: AnyArray,
+    *,
+    gamma: float = ...,
+    lam: float = ...,
+    valid: AnyArray | None = ...,
+    time_axis: int = ...,
+) -> AdvantageEstimate[Any]: ...
 
 
 @estimator
@@ -36,7 +67,7 @@ def gae(
     lam: float = 0.95,
     valid: AnyArray | None = None,
     time_axis: int = 0,
-) -> AdvantageEstimate:
+) -> AdvantageEstimate[Any]:
     """Compute generalized advantage estimation (Schulman et al. 2016, arXiv:1506.02438, equation 16).
 
     ::
@@ -87,7 +118,7 @@ def numpy_gae(
     gamma: float = 0.99,
     lam: float = 0.95,
     valid: AnyArray | None = None,
-) -> AdvantageEstimate:
+) -> AdvantageEstimate[Any]:
     """Compute `gae` in NumPy, whether or not Numba is installed: for training, where it would not be noticed."""
     gamma, lam = unit_interval("gamma", gamma), unit_interval("lam", lam)
     call = Sequences("rewards", rewards, valid=valid)
@@ -99,10 +130,36 @@ def _read(call: Sequences, values: AnyArray, next_values: AnyArray, terminated: 
     return Rows(call.first, v, next_v, call.flags("terminated", terminated), call.flags("truncated", truncated))
 
 
-def _in_numpy(call: Sequences, arguments: Rows, gamma: float, lam: float) -> AdvantageEstimate:
+def _in_numpy(call: Sequences, arguments: Rows, gamma: float, lam: float) -> AdvantageEstimate[Any]:
     advantages, returns = call.empty_result(), call.empty_result()
     gae_rows(arguments, gamma, lam, advantages, returns)
     return AdvantageEstimate(call.give_back(advantages), call.give_back(returns))
+
+
+@overload
+def td_residuals(
+    rewards: ArrayT,
+    values: AnyArray,
+    next_values: AnyArray,
+    terminated: AnyArray,
+    *,
+    gamma: float,
+    valid: AnyArray | None = ...,
+    time_axis: int = ...,
+) -> ArrayT: ...
+
+
+@overload
+def td_residuals(
+    rewards: Sequence[Any],
+    values: AnyArray,
+    next_values: AnyArray,
+    terminated: AnyArray,
+    *,
+    gamma: float,
+    valid: AnyArray | None = ...,
+    time_axis: int = ...,
+) -> Any: ...
 
 
 @estimator
@@ -132,6 +189,30 @@ def td_residuals(
     delta = one_step_returns(call.first, next_v, call.flags("terminated", terminated), gamma)
     np.subtract(delta, v, out=delta)
     return call.give_back(delta)
+
+
+@overload
+def successor_values(
+    values: ArrayT,
+    last_values: AnyArray,
+    final_values: AnyArray | None = ...,
+    ended: AnyArray | None = ...,
+    *,
+    valid: AnyArray | None = ...,
+    time_axis: int = ...,
+) -> ArrayT: ...
+
+
+@overload
+def successor_values(
+    values: Sequence[Any],
+    last_values: AnyArray,
+    final_values: AnyArray | None = ...,
+    ended: AnyArray | None = ...,
+    *,
+    valid: AnyArray | None = ...,
+    time_axis: int = ...,
+) -> Any: ...
 
 
 @estimator

@@ -6,6 +6,9 @@ and after the last (valid) row of a column, and not where it terminated; ``next_
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, overload
+
 import numpy as np
 
 from ppocore.advantages.arguments import positive_integer, unit_interval
@@ -13,7 +16,33 @@ from ppocore.advantages.calls import estimator
 from ppocore.advantages.rows import one_step_returns
 from ppocore.advantages.scan import reverse_scan
 from ppocore.advantages.sequences import Sequences
-from ppocore.typing import AnyArray, Bools, Floats
+from ppocore.typing import AnyArray, ArrayT, Bools, Floats
+
+
+@overload
+def discounted_returns(
+    rewards: ArrayT,
+    next_values: AnyArray,
+    terminated: AnyArray,
+    truncated: AnyArray,
+    *,
+    gamma: float,
+    valid: AnyArray | None = ...,
+    time_axis: int = ...,
+) -> ArrayT: ...
+
+
+@overload
+def discounted_returns(
+    rewards: Sequence[Any],
+    next_values: AnyArray,
+    terminated: AnyArray,
+    truncated: AnyArray,
+    *,
+    gamma: float,
+    valid: AnyArray | None = ...,
+    time_axis: int = ...,
+) -> Any: ...
 
 
 @estimator
@@ -54,6 +83,34 @@ def discounted_returns(
         TypeError: one ``done`` in place of the two flags, arrays of two frameworks, or ``gamma`` is not a number.
     """
     return _lambda_returns(rewards, next_values, terminated, truncated, gamma, 1.0, valid, time_axis)
+
+
+@overload
+def lambda_returns(
+    rewards: ArrayT,
+    next_values: AnyArray,
+    terminated: AnyArray,
+    truncated: AnyArray,
+    *,
+    gamma: float,
+    lam: float,
+    valid: AnyArray | None = ...,
+    time_axis: int = ...,
+) -> ArrayT: ...
+
+
+@overload
+def lambda_returns(
+    rewards: Sequence[Any],
+    next_values: AnyArray,
+    terminated: AnyArray,
+    truncated: AnyArray,
+    *,
+    gamma: float,
+    lam: float,
+    valid: AnyArray | None = ...,
+    time_axis: int = ...,
+) -> Any: ...
 
 
 @estimator
@@ -102,6 +159,34 @@ def _lambda_returns(
     inside = 0.0 if lam == 1.0 else np.multiply(next_v, 1.0 - lam, dtype=np.float64)
     x = one_step_returns(call.first, np.where(cut, next_v, inside), terminal, gamma)
     return call.give_back(reverse_scan(x, gamma * lam, cut=cut))
+
+
+@overload
+def n_step_returns(
+    rewards: ArrayT,
+    next_values: AnyArray,
+    terminated: AnyArray,
+    truncated: AnyArray,
+    *,
+    gamma: float,
+    n: int,
+    valid: AnyArray | None = ...,
+    time_axis: int = ...,
+) -> ArrayT: ...
+
+
+@overload
+def n_step_returns(
+    rewards: Sequence[Any],
+    next_values: AnyArray,
+    terminated: AnyArray,
+    truncated: AnyArray,
+    *,
+    gamma: float,
+    n: int,
+    valid: AnyArray | None = ...,
+    time_axis: int = ...,
+) -> Any: ...
 
 
 @estimator

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, overload
+
 import numpy as np
 
 from ppocore.advantages import graphs
@@ -10,9 +13,33 @@ from ppocore.advantages.calls import estimator
 from ppocore.advantages.gae import AdvantageEstimate
 from ppocore.advantages.scan import reverse_scan
 from ppocore.advantages.sequences import Sequences
-from ppocore.typing import AnyArray, Array
+from ppocore.typing import AnyArray, Array, ArrayT
 
 graphs.gives("token_gae", AdvantageEstimate)
+
+
+@overload
+def token_gae(
+    rewards: ArrayT,
+    values: AnyArray,
+    mask: AnyArray,
+    *,
+    last_values: AnyArray = ...,
+    gamma: float = ...,
+    lam: float | AnyArray = ...,
+) -> AdvantageEstimate[ArrayT]: ...
+
+
+@overload
+def token_gae(
+    rewards: Sequence[Any],
+    values: AnyArray,
+    mask: AnyArray,
+    *,
+    last_values: AnyArray = ...,
+    gamma: float = ...,
+    lam: float | AnyArray = ...,
+) -> AdvantageEstimate[Any]: ...
 
 
 @estimator
@@ -24,7 +51,7 @@ def token_gae(
     last_values: AnyArray = 0.0,
     gamma: float = 1.0,
     lam: float | AnyArray = 0.95,
-) -> AdvantageEstimate:
+) -> AdvantageEstimate[Any]:
     """Compute `gae` of sequences of tokens, of which only those where ``mask`` is set are actions.
 
     ::

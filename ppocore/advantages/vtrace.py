@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, Generic, NamedTuple, overload
 
 import numpy as np
 
@@ -13,17 +14,53 @@ from ppocore.advantages.calls import estimator
 from ppocore.advantages.rows import one_step_returns
 from ppocore.advantages.scan import reverse_scan
 from ppocore.advantages.sequences import Sequences
-from ppocore.typing import AnyArray
+from ppocore.typing import AnyArray, ArrayT
 
 
-class VTraceEstimate(NamedTuple):
+class VTraceEstimate(NamedTuple, Generic[ArrayT]):
     """Hold the result of `vtrace`: value targets, and advantages for the policy gradient."""
 
-    vs: AnyArray
-    advantages: AnyArray
+    vs: ArrayT
+    advantages: ArrayT
 
 
 graphs.gives("vtrace", VTraceEstimate)
+
+
+@overload
+def vtrace(
+    rewards: ArrayT,
+    values: AnyArray,
+    next_values: AnyArray,
+    terminated: AnyArray,
+    truncated: AnyArray,
+    log_ratios: AnyArray,
+    *,
+    gamma: float,
+    lam: float = ...,
+    rho_clip: float = ...,
+    c_clip: float = ...,
+    valid: AnyArray | None = ...,
+    time_axis: int = ...,
+) -> VTraceEstimate[ArrayT]: ...
+
+
+@overload
+def vtrace(
+    rewards: Sequence[Any],
+    values: AnyArray,
+    next_values: AnyArray,
+    terminated: AnyArray,
+    truncated: AnyArray,
+    log_ratios: AnyArray,
+    *,
+    gamma: float,
+    lam: float = ...,
+    rho_clip: float = ...,
+    c_clip: float = ...,
+    valid: AnyArray | None = ...,
+    time_axis: int = ...,
+) -> VTraceEstimate[Any]: ...
 
 
 @estimator
@@ -41,7 +78,7 @@ def vtrace(
     c_clip: float = 1.0,
     valid: AnyArray | None = None,
     time_axis: int = 0,
-) -> VTraceEstimate:
+) -> VTraceEstimate[Any]:
     """Compute V-trace targets and advantages (Espeholt et al. 2018, arXiv:1802.01561, section 4.1).
 
     ::

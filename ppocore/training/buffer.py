@@ -100,7 +100,7 @@ class RolloutBuffer:
         ``before_epoch`` is called before every epoch except the first, and may change ``advantages`` and ``returns``.
         """
 
-        def reestimate() -> AdvantageEstimate:
+        def reestimate() -> AdvantageEstimate[Array]:
             if before_epoch is not None:
                 before_epoch()
             return AdvantageEstimate(self.advantages, self.returns)

@@ -136,7 +136,7 @@ class Learner:
         all_stats: list[UpdateStats] = []
         estimates = self._estimate(rollout)
 
-        def reestimate() -> AdvantageEstimate:
+        def reestimate() -> AdvantageEstimate[Array]:
             nonlocal estimates
             estimates = self._reestimate(rollout)
             return estimates
@@ -167,7 +167,7 @@ class Learner:
                 )
         return all_stats, estimates.returns
 
-    def _estimate(self, rollout: Rollout, ratios: Array | None = None) -> AdvantageEstimate:
+    def _estimate(self, rollout: Rollout, ratios: Array | None = None) -> AdvantageEstimate[Array]:
         config = self._config
         return estimate(
             rollout,
@@ -179,7 +179,7 @@ class Learner:
             n=config.n_step,
         )
 
-    def _reestimate(self, rollout: Rollout) -> AdvantageEstimate:
+    def _reestimate(self, rollout: Rollout) -> AdvantageEstimate[Array]:
         """Re-estimate the advantages with the current weights."""
         config, ratios = self._config, None
         self._actor.load(self._backend.weights())

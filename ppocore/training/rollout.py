@@ -130,7 +130,7 @@ def divergence(rollout: Rollout, actor: Actor, distribution: Distribution) -> fl
 
 def minibatches(
     rollout: Rollout,
-    estimates: AdvantageEstimate,
+    estimates: AdvantageEstimate[Array],
     size: int,
     rng: np.random.Generator,
     *,
@@ -138,7 +138,7 @@ def minibatches(
     normalize_advantages: bool = True,
     advantage_scope: str = "minibatch",
     with_parameters: bool = False,
-    reestimate: Callable[[], AdvantageEstimate] | None = None,
+    reestimate: Callable[[], AdvantageEstimate[Array]] | None = None,
     dtype: Any = np.float64,
 ) -> Iterator[Minibatch]:
     """Draw shuffled minibatches of the valid steps, each step once per epoch (37 details, core 6).
@@ -165,7 +165,7 @@ def minibatches(
     def flat(array: Array) -> Array:
         return _flat(array, rows, dtype)
 
-    def flat_estimates(estimates: AdvantageEstimate) -> list[Array]:
+    def flat_estimates(estimates: AdvantageEstimate[Array]) -> list[Array]:
         advantages, returns = flat(estimates.advantages), flat(estimates.returns)
         return [_normalized(advantages) if over_rollout else advantages, returns]
 
