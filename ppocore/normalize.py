@@ -7,156 +7,26 @@ any division of the data into batches. Variances are the population's (ddof 0).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from numbers import Integral
-from typing import Any, Literal, overload
+from typing import Literal
 
 import numpy as np
 
 from ppocore.advantages.arguments import positive, unit_interval
-from ppocore.advantages.arrays import framework_of, give_back
-from ppocore.advantages.calls import estimator
+from ppocore.advantages.arrays import framework_of
 from ppocore.advantages.sequences import read_named
-from ppocore.typing import AnyArray, Array, ArrayT, Bools, Floats
+from ppocore.advantages.standardize import explained_variance, flags_of, mask_of, masked_whiten, normalize
+from ppocore.typing import AnyArray, Array, Floats
 
-
-@overload
-def normalize(x: ArrayT, valid: AnyArray | None = ..., epsilon: float = ...) -> ArrayT: ...
-
-
-@overload
-def normalize(x: Sequence[Any], valid: AnyArray | None = ..., epsilon: float = ...) -> Any: ...
-
-
-@estimator
-def normalize(x: AnyArray, valid: AnyArray | None = None, epsilon: float = 1e-8) -> AnyArray:
-    """Return ``(x - mean) / (std + epsilon)``, mean and std (ddof 0) taken over the valid elements.
-
-    ===== ============ ===========================================================
-    x     any shape    numbers; NumPy, torch, paddle or JAX
-    valid shape of ``x`` flags; invalid elements become 0, whatever they hold
-    ===== ============ ===========================================================
-
-    A single element, or finite elements that are all equal, become 0.
-
-    Returns:
-        The same kind of array; float32 in, float32 out; integers give float64. Computed in float64.
-
-    Raises:
-        ValueError: ``valid`` is not shaped as ``x``, or holds something other than flags.
-    """
-    return _where_valid(x, valid, lambda numbers: _standardized(numbers, epsilon))
-
-
-@overload
-def masked_whiten(
-    x: ArrayT, mask: AnyArray, *, shift_mean: bool = ..., epsilon: float = ..., ddof: int = ...
-) -> ArrayT: ...
-
-
-@overload
-def masked_whiten(
-    x: Sequence[Any], mask: AnyArray, *, shift_mean: bool = ..., epsilon: float = ..., ddof: int = ...
-) -> Any: ...
-
-
-@estimator
-def masked_whiten(
-    x: AnyArray, mask: AnyArray, *, shift_mean: bool = True, epsilon: float = 1e-8, ddof: int = 1
-) -> AnyArray:
-    """Return ``(x - mean) / sqrt(var + epsilon)`` over the elements where ``mask`` is set, and 0 elsewhere.
-
-    As libraries of language-model training do it: over all tokens of a batch together, epsilon below the root, with
-    the unbiased variance. `normalize` is what PPO does with environments.
-
-    Args:
-        x: numbers of any shape; NumPy, torch, paddle or JAX. Not read where ``mask`` is not set.
-        mask: flags, shaped as ``x``.
-        shift_mean: whether the mean is taken away; if not, elements are only scaled about it.
-        epsilon: added to the variance.
-        ddof: the variance divides by the number of elements less ``ddof``: 1 unbiased, 0 the population's.
-
-    Returns:
-        The same kind of array; float32 in, float32 out. Computed in float64. Elements that are all equal, and a single
-        one, become 0, or their mean without ``shift_mean``.
-
-    Raises:
-        ValueError: ``mask`` is not shaped as ``x`` or holds something other than flags, or ``ddof`` is not 0 or 1.
-    """
-    if ddof not in (0, 1):
-        raise ValueError(f"ddof must be 0 or 1, but is {ddof}")
-
-    def whiten(numbers: Floats) -> Floats:
-        if numbers.size == 0:
-            return numbers
-        mean = np.add.reduce(numbers, axis=None) / numbers.size
-        centered = np.zeros_like(numbers) if _is_constant(numbers) else numbers - mean
-        variance = np.add.reduce(centered * centered, axis=None) / max(1, numbers.size - ddof)
-        whitened = centered / math.sqrt(variance + epsilon)
-        return whitened if shift_mean else whitened + mean
-
-    return _where_valid(x, mask, whiten)
-
-
-def _where_valid(x: AnyArray, valid: AnyArray | None, function: Callable[[Floats], Floats]) -> AnyArray:
-    """Apply a function to the valid elements; the others become 0."""
-    framework = framework_of(x)
-    array, precision = read_named("x", x, framework)
-    numbers = array.astype(np.float64)
-    mask = _mask(valid, numbers.shape)
-    if mask is None:
-        result = function(numbers)
-    else:
-        result = np.zeros_like(numbers)
-        result[mask] = function(numbers[mask])
-    return give_back(result, precision, x, framework)
-
-
-def _standardized(x: Floats, epsilon: float) -> Floats:
-    """Normalize numbers that are all valid; plain sums, because ``mean`` and ``std`` are several times slower."""
-    if x.size == 0:
-        return x
-    mean = np.add.reduce(x, axis=None) / x.size
-    centered = x - mean
-    variance = np.add.reduce(centered * centered, axis=None) / x.size
-    if variance <= (1e-12 * mean) ** 2 and _is_constant(x):  # else the rounding error of the mean would be amplified
-        return np.zeros_like(x)
-    standardized: Floats = centered / (math.sqrt(variance) + epsilon)
-    return standardized
-
-
-def explained_variance(values: AnyArray, returns: AnyArray, valid: AnyArray | None = None) -> float:
-    """Return ``1 - Var(returns - values) / Var(returns)`` over the valid elements.
-
-    1 is a perfect prediction, 0 is as good as a constant, and below 0 is worse than a constant. It is NaN if
-    ``returns`` have no variance.
-
-    Raises:
-        ValueError: ``returns`` or ``valid`` is not shaped as ``values``, or ``valid`` holds something other than flags.
-    """
-    predicted = read_named("values", values, framework_of(values)).array.astype(np.float64)
-    observed = read_named("returns", returns, framework_of(returns)).array.astype(np.float64)
-    if observed.shape != predicted.shape:
-        raise ValueError(f"returns has shape {observed.shape}, but shape {predicted.shape} is expected")
-    mask = _mask(valid, predicted.shape)
-    if mask is not None:
-        predicted, observed = predicted[mask], observed[mask]
-    if observed.size == 0 or _is_constant(observed):
-        return math.nan
-    return float(1.0 - np.var(observed - predicted) / np.var(observed))
-
-
-def _is_constant(x: Floats) -> bool:
-    """Tell whether all elements are equal; their computed variance need not be exactly 0."""
-    return bool(x.min() == x.max())
-
-
-def _mask(valid: AnyArray | None, shape: tuple[int, ...]) -> Bools | None:
-    """Return ``valid`` as bool, or None where every element is valid."""
-    if valid is None:
-        return None
-    mask = _flags("valid", valid, shape)
-    return None if mask.all() else mask
+__all__ = [
+    "ObservationNormalizer",
+    "RewardScaler",
+    "RunningMeanStd",
+    "explained_variance",
+    "masked_whiten",
+    "normalize",
+]
 
 
 class RunningMeanStd:
@@ -199,7 +69,7 @@ class RunningMeanStd:
             ValueError: a shape that does not match, a flag that is neither 0 nor 1, or a number that is not finite.
         """
         samples = _samples(x, self.shape)
-        mask = _mask(valid, samples.shape[:1])
+        mask = mask_of(valid, samples.shape[:1])
         self._merge(samples if mask is None else samples[mask])
 
     def _merge(self, samples: Floats) -> None:
@@ -285,7 +155,7 @@ class ObservationNormalizer:
     def __call__(self, obs: AnyArray, valid: AnyArray | None = None) -> Array:
         """Update with the valid rows, unless ``frozen``, and normalize; invalid rows become 0."""
         samples = _samples(obs, self.moments.shape)
-        mask = _mask(valid, samples.shape[:1])
+        mask = mask_of(valid, samples.shape[:1])
         if not self.frozen:
             self.moments._merge(samples if mask is None else samples[mask])
         normalized = self.normalize(samples)
@@ -329,8 +199,8 @@ class RewardScaler:
         scaled = _samples(rewards, ()).copy()
         if scaled.shape != shape:
             raise ValueError(f"rewards has shape {scaled.shape}, but shape {shape} is expected")
-        ended = _flags("terminated", terminated, shape) | _flags("truncated", truncated, shape)
-        mask = _mask(valid, shape)
+        ended = flags_of("terminated", terminated, shape) | flags_of("truncated", truncated, shape)
+        mask = mask_of(valid, shape)
         following = self.gamma * self._discounted + scaled
         if mask is None:
             self.moments._merge(following)
@@ -380,17 +250,6 @@ def _samples(x: AnyArray, shape: tuple[int, ...]) -> Floats:
     if array.shape[1:] != shape or array.ndim == 0:
         raise ValueError(f"expected samples of shape (N, {', '.join(map(str, shape))}), but got {array.shape}")
     return array if array.dtype == np.float64 else array.astype(np.float64)
-
-
-def _flags(name: str, x: AnyArray, shape: tuple[int, ...]) -> Bools:
-    array = x if type(x) is np.ndarray else read_named(name, x, framework_of(x)).array
-    if array.shape != shape:
-        raise ValueError(f"{name} has shape {array.shape}, but shape {shape} is expected")
-    if array.dtype != np.bool_:
-        if not np.isin(array, (0, 1)).all():
-            raise ValueError(f"{name} must hold flags (True and False, or 0 and 1)")
-        array = np.equal(array, 1)
-    return array
 
 
 def _clip(x: Floats, limit: float) -> None:

@@ -37,8 +37,8 @@ def test_the_page_is_up_to_date(survivors):
 
 
 def test_a_statement_that_changes_is_noticed(survivors, monkeypatch, tmp_path):
-    module = survivors.load()["normalize"]
-    changed = tmp_path / "normalize.py"
+    module = survivors.load()["standardize"]
+    changed = tmp_path / "standardize.py"
     changed.write_text(module.file.read_text().replace("if mask is None:", "if None is mask:"))
     moved = type(module)(module.name, changed, module.tests, module.mutants, module.survivors)
     (missing,) = survivors.unknown(moved)

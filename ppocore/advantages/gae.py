@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, overload
 
@@ -12,7 +13,8 @@ from ppocore.advantages.arguments import unit_interval
 from ppocore.advantages.calls import estimator
 from ppocore.advantages.rows import Rows, gae_rows, one_step_returns
 from ppocore.advantages.sequences import Sequences
-from ppocore.typing import AnyArray, ArrayT
+from ppocore.errors import RunWarning
+from ppocore.typing import AnyArray, ArrayT, Bools
 
 
 class AdvantageEstimate(NamedTuple, Generic[ArrayT]):
@@ -101,11 +103,36 @@ def gae(
         return AdvantageEstimate(*kernel.of_arrays(whole, gamma, lam))
     call = Sequences("rewards", rewards, valid=valid, time_axis=time_axis)
     arguments = _read(call, values, next_values, terminated, truncated)
+    if call.has_invalid:
+        every = Sequences("rewards", rewards, time_axis=time_axis)
+        _warn_of_invalid_successors(
+            _read(every, values, next_values, terminated, truncated), every.flags("valid", valid)
+        )
     found = kernel.of_rows(arguments, gamma, lam)
     if found is None:
         return _in_numpy(call, arguments, gamma, lam)
     dtype = call.empty_result().dtype
     return AdvantageEstimate(*[call.give_back(a.astype(dtype, copy=False)) for a in found])
+
+
+def _warn_of_invalid_successors(arrays: Rows, valid: Bools) -> None:
+    """Warn where ``next_values`` inside an episode is the value of a row that is not valid, and not of the next one."""
+    inside = valid[:-1] & ~valid[1:] & ~(arrays.terminated | arrays.truncated)[:-1]
+    taken = inside & np.equal(arrays.next_values[:-1], arrays.values[1:])
+    if not taken.any():
+        return
+    nothing = np.full(valid.shape[1], np.nan)
+    call = Sequences("values", arrays.values, valid=valid)
+    right = call.give_back(call.following(nothing))[:-1]
+    wrong = taken & ~np.isnan(right) & np.not_equal(arrays.next_values[:-1], right)
+    if wrong.any():
+        step, column = np.argwhere(wrong)[0]
+        warnings.warn(
+            f"next_values at step {step} of column {column} is the value of the next row, which is not valid and so "
+            "counts as if it were deleted: pass valid= to successor_values, too",
+            RunWarning,
+            stacklevel=4,  # whoever called gae
+        )
 
 
 def numpy_gae(

@@ -79,6 +79,11 @@ class Sequences:
         return array.reshape(self.columns).astype(np.float64)
 
     @property
+    def has_invalid(self) -> bool:
+        """Tell whether there are rows that are not valid."""
+        return self._order is not None
+
+    @property
     def longest(self) -> int:
         """Return the number of valid rows of the column that has most."""
         return self.length if self._order is None else int(self._counts.max(initial=0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from ppocore import (
     td_residuals,
     vtrace,
 )
+from ppocore.errors import RunWarning
 
 X, F = np.zeros((4, 2)), np.zeros((4, 2), bool)
 LAST = X[-1]
@@ -115,6 +118,23 @@ def test_successors_skip_rows_that_are_not_valid():
     nv = successor_values(three, np.zeros(1), valid=valid[:1, :3], time_axis=1)
     result = gae(0 * three, three, nv, end, end & False, gamma=1.0, lam=1.0, valid=valid[:1, :3], time_axis=1)
     assert result.advantages.tolist() == [[-1, 0, -3]]
+
+
+def test_the_value_of_a_row_that_is_not_valid_is_warned_of():
+    values, valid = np.array([1.0, 50.0, 3.0, 3.0]), np.array([True, False, True, True])
+    no = np.zeros(4, bool)
+    for flags in (valid, np.stack([valid, valid], axis=1)):
+        v = values if flags.ndim == 1 else np.stack([values, values], axis=1)
+        last, none = (0.0, no) if flags.ndim == 1 else (np.zeros(2), np.stack([no, no], axis=1))
+        with pytest.warns(RunWarning, match="next_values at step 0 of column 0 .* pass valid= to successor_values"):
+            gae(v, v, successor_values(v, last), none, none, valid=flags)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gae(values, values, successor_values(values, 0.0, valid=valid), no, no, valid=valid)
+        gae(values, values, successor_values(values, 0.0), ~no, no, valid=valid)  # the row before had ended
+        gae(values, values, np.array([5.0, 3.0, 3.0, 0.0]), no, no, valid=valid)  # of somewhere else
+        gae(values, values, successor_values(values, 0.0), no, no, valid=np.array([True, False, False, False]))
+        gae(values * 0, values * 0, values * 0, no, no, valid=valid)
 
 
 def test_what_does_not_count_may_be_infinite():
