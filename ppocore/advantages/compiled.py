@@ -174,7 +174,7 @@ def _in_blocks(call, factor, carry, y, keep, start, rows, columns):
     if folded < rows * columns:
         for k in range(rows * columns - folded):
             factors[k] = factor if keep[folded + k] else 0.0
-        rest = y[folded:]
+        rest = y[folded : rows * columns]
         _scan(rest, factors, carry, rows - blocks * length, columns)
         _copy(rest, entering)
     else:
@@ -203,8 +203,10 @@ def _in_blocks(call, factor, carry, y, keep, start, rows, columns):
     return bad
 
 
-def gae_kernel(r, v, nv, te, tr, gamma, factor, limit, adv, ret):
+def gae_kernel(r, v, nv, te, tr, gamma, factor, limit, adv, ret, y, keep):
     """Compute advantages and returns of C-contiguous ``(T, N)`` arrays, none of them empty.
+
+    ``y`` and ``keep`` are memory of PIECE numbers and flags.
 
     Returns:
         False if a result is not finite, or as large as ``limit``: NumPy then computes all of them, with its warnings.
@@ -212,8 +214,7 @@ def gae_kernel(r, v, nv, te, tr, gamma, factor, limit, adv, ret):
     rows, columns = r.shape
     call = (r.ravel(), v.ravel(), nv.ravel(), te.ravel(), tr.ravel(), gamma, limit, adv.ravel(), ret.ravel())
     length = max(1, PIECE // columns)
-    size = min(columns, _CHUNK) if columns >= WIDE else min(rows, length) * columns
-    carry, y, keep = np.zeros(columns), np.empty(size), np.empty(size, np.bool_)
+    carry = np.zeros(columns)
     bad = False
     for stop in range(rows, 0, -length):
         start = max(0, stop - length)
@@ -228,5 +229,6 @@ def compile_for(dtype: str):
     """Compile `gae_kernel` for arrays of one dtype, "f" (float32) or "d" (float64): one declared signature."""
     number = {"f": "f4", "d": "f8"}[dtype]
     numbers, flags = f"{number}[:,::1]", "b1[:,::1]"
-    signature = f"b1({numbers}, {numbers}, {numbers}, {flags}, {flags}, f8, f8, {number}, {numbers}, {numbers})"
+    rollout, results = f"{numbers}, {numbers}, {numbers}, {flags}, {flags}", f"{numbers}, {numbers}"
+    signature = f"b1({rollout}, f8, f8, {number}, {results}, f8[::1], b1[::1])"
     return numba.njit(signature, nogil=True, cache=True)(gae_kernel)

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from ppocore.advantages.rows import Rows, gae_rows
+from ppocore.advantages.scan import PIECE
 from ppocore.errors import warn
 from ppocore.typing import AnyArray, Array
 
@@ -26,6 +27,7 @@ _LIMITS = {"f": 1e38, "d": 1e300}  # by NumPy's one-letter dtype codes
 
 _BOOL = np.dtype(np.bool_)
 _lock = threading.Lock()
+_kept = threading.local()
 _kernels: dict[str, Kernel | None] = {}
 
 
@@ -120,6 +122,10 @@ def run(kernel: Kernel, arrays: Rows, gamma: float, lam: float) -> tuple[Array, 
     """Return advantages and returns of C-contiguous ``(T, N)`` arrays, or None if NumPy has to compute them."""
     dtype, shape = arrays.rewards.dtype, arrays.rewards.shape
     advantages, returns = np.empty(shape, dtype), np.empty(shape, dtype)
-    if kernel(*arrays, gamma, gamma * lam, _LIMITS[dtype.char], advantages, returns):
+    try:
+        memory: tuple[Array, Array] = _kept.memory
+    except AttributeError:  # kept by each thread, because the system maps fresh memory page by page
+        memory = _kept.memory = np.empty(PIECE), np.empty(PIECE, np.bool_)
+    if kernel(*arrays, gamma, gamma * lam, _LIMITS[dtype.char], advantages, returns, *memory):
         return advantages, returns
     return None

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from ppocore import advantages as library
+from ppocore.advantages import scan
+from ppocore.advantages.gae import numpy_gae
 
 T, N = 5, 3
 RNG = np.random.default_rng(0)
@@ -64,3 +66,34 @@ def test_the_default_discounts_are_those_of_the_paper():
     advantages, returns = library.gae([-0.99, 1.0], [0.0, 1.0], [1.0, 1.0 / 0.99], no, no)
     assert advantages.tolist() == pytest.approx([0.9405, 1.0])
     assert returns.tolist() == pytest.approx([0.9405, 2.0])
+
+
+@pytest.mark.parametrize("ends", [0.0, 0.002, 0.03, 0.3])
+@pytest.mark.parametrize("piece", [1, 3 * 310, 65_536])
+def test_wide_rows_give_the_bits_of_a_loop_over_them(monkeypatch, ends, piece):
+    """Where few episodes end they are set by position, where many do they are selected: each as the plain recursion."""
+    monkeypatch.setattr(scan, "_WIDE_PIECE", piece)
+    rng = np.random.default_rng(3)
+    r, v, nv = rng.normal(size=(3, 20, 310)).astype(np.float32)
+    term, trunc = rng.random((2, 20, 310)) < ends
+    nv[term] = np.nan
+    expected, after = np.empty((20, 310)), np.zeros(310)
+    for t in reversed(range(20)):
+        delta = np.where(term[t], 0.0, nv[t].astype(float) * 0.99) + r[t] - v[t].astype(float)
+        expected[t] = after = delta + np.where(term[t] | trunc[t], 0.0, after * (0.99 * 0.95))
+    for turned in (lambda a: a, np.asfortranarray):
+        found = numpy_gae(*[turned(a) for a in (r, v, nv, term, trunc)], gamma=0.99, lam=0.95)
+        assert found.advantages.tobytes() == expected.astype(np.float32).tobytes()
+        assert found.returns.tobytes() == (expected + v).astype(np.float32).tobytes()
+
+
+def test_infinity_stops_at_few_cuts_in_wide_rows():
+    """By hand: an infinite reward reaches the row before it and not those before a cut."""
+    r, no = np.zeros((4, 400)), np.zeros((4, 400), bool)
+    r[3] = np.inf
+    cut = no.copy()
+    cut[1, :5] = True
+    found = numpy_gae(r, np.zeros((4, 400)), np.zeros((4, 400)), no, cut, gamma=1.0, lam=1.0)
+    assert np.isinf(found.advantages[2:]).all()
+    assert (found.advantages[:2, :5] == 0).all()
+    assert np.isinf(found.advantages[:2, 5:]).all()

@@ -154,7 +154,7 @@ class TestWithout:
 
     @pytest.mark.parametrize("wrong", ["bits", "refuses"])
     def test_a_kernel_of_other_bits_is_not_used(self, fresh, wrong):
-        def compiled(r, v, nv, term, trunc, gamma, factor, limit, advantages, returns):
+        def compiled(r, v, nv, term, trunc, gamma, factor, limit, advantages, returns, y, keep):
             from ppocore.advantages.rows import Rows, gae_rows
 
             gae_rows(Rows(r, v, nv, term, trunc), gamma, factor / gamma, advantages, returns)
