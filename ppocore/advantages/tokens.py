@@ -92,10 +92,9 @@ def token_gae(
         np.add(delta, np.multiply(following, gamma, out=following), out=delta)
     np.subtract(delta, v, out=delta)
     factors = _factors(call, lam) * gamma
-    cut = call.with_last_rows(np.equal(factors, 0.0))
     advantages = np.zeros(v.shape)
     used = slice(0, call.longest)  # so that padding does not change how sums are grouped, and so their last bits
-    advantages[used] = reverse_scan(delta[used], factors[used], cut=cut[used])
+    advantages[used] = reverse_scan(delta[used], factors[used])
     return AdvantageEstimate(call.give_back(advantages), call.give_back(advantages + v))
 
 
