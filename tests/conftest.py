@@ -19,4 +19,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_collection_modifyitems(items):
     """Run what starts JAX's threads last: worker processes that are forked after that could deadlock."""
-    items.sort(key=lambda item: any(name in item.nodeid for name in ("jax", "on_every_backend", "test_whole_runs")))
+    mentions = {path: "jax" in path.read_text() for path in {item.path for item in items}}
+
+    def rank(item):
+        starts = any(name in item.nodeid for name in ("jax", "on_every_backend", "test_whole_runs"))
+        return 2 if starts else int(mentions[item.path])  # other tests of such a file may start it, too
+
+    items.sort(key=rank)

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ppocore.cli.output import show
-from ppocore.cli.settings import DONE, FAILED, add_json, whole_number
+from ppocore.cli.settings import DONE, FAILED, UNDECLARED, add_json, whole_number
 from ppocore.errors import UsageError
 
 
@@ -16,17 +16,29 @@ def add_check_gae(subcommands: Any) -> None:
         "check-gae",
         help="check an advantage function",
         description="Check any implementation of generalized advantage estimation against its definition, property by "
-        "property, and name known mistakes. Requires hypothesis. The exit status is 1 if any property fails.",
+        "property, and name known mistakes. Requires hypothesis. The exit status is 1 if any property fails, and 3 if "
+        "the function is right under a choice that no option declares.",
+        epilog="examples:\n  ppocore check-gae my_package.ppo:compute_gae\n"
+        "  ppocore check-gae my_file.py:gae --arrays torch --results 'returns, advantages'\n"
+        "  ppocore check-gae my_file.py:gae --signature 'rewards values masks last_values gamma lam'",
     )
     check_gae.add_argument(
         "target", metavar="MODULE:FUNCTION", help="function to check, importable from the current directory"
     )
-    signatures = "flags dones dones-before batch-major episodes tokens tokens-left".split()
     check_gae.add_argument(
-        "--signature", default="flags", choices=signatures, help="its arguments, see docs/check-your-gae.md (flags)"
+        "--signature",
+        default="guess",
+        metavar="NAME",
+        help="its arguments: guess, flags, dones, dones-before, batch-major, episodes, tokens, tokens-left, or a list "
+        "of them in order, see docs/check-your-gae.md (guess)",
     )
     kinds = "numpy torch paddle jax".split()
+    formats = "float64 float32 float16 bfloat16".split()
     check_gae.add_argument("--arrays", default="numpy", choices=kinds, help="its kind of arrays (numpy)")
+    check_gae.add_argument("--dtype", choices=formats, help="format of its numbers (the default of its arrays)")
+    check_gae.add_argument(
+        "--flags", choices=["bool", "float", "int"], help="what its flags are (the first of these that it takes)"
+    )
     check_gae.add_argument(
         "--truncation",
         default="next_values",
@@ -35,7 +47,27 @@ def add_check_gae(subcommands: Any) -> None:
         "the reward (next_values)",
     )
     check_gae.add_argument(
-        "--examples", type=whole_number, default=50, metavar="N", help="trajectories per property (50)"
+        "--results",
+        metavar="NAMES",
+        help="what it returns, such as 'returns, advantages', 'returns' or 'advantages, _'",
+    )
+    check_gae.add_argument(
+        "--returns",
+        default="lambda",
+        choices=["lambda", "rewards_to_go", "any"],
+        help="what its returns are: advantages and values (lambda), rewards to go, or anything",
+    )
+    check_gae.add_argument("--normalized", action="store_true", help="it normalizes the advantages over the rollout")
+    check_gae.add_argument("--whole-episodes", action="store_true", help="it is meant for whole episodes only")
+    check_gae.add_argument(
+        "--estimator", default="gae", choices=["gae", "vtrace"], help="what its advantages are (gae)"
+    )
+    check_gae.add_argument("--gamma", type=float, metavar="X", help="the only discount it is meant for (any)")
+    check_gae.add_argument(
+        "--lam", type=float, metavar="X", help="the only lambda it is meant for: 1 for Monte Carlo (any)"
+    )
+    check_gae.add_argument(
+        "--examples", type=whole_number, metavar="N", help="trajectories per property (50; 12 for JAX)"
     )
     check_gae.add_argument("--seed", type=whole_number, default=0, metavar="N", help="seed of the trajectories (0)")
     add_json(check_gae)
@@ -83,13 +115,12 @@ def check_gae_command(options: argparse.Namespace) -> int:
     """Run ``ppocore check-gae``."""
     from ppocore.testing.gae.command import check_gae_command
 
-    passed = check_gae_command(
+    names = "arrays dtype flags truncation results returns normalized whole_episodes estimator gamma lam seed".split()
+    verdict = check_gae_command(
         options.target,
         signature=options.signature,
-        arrays=options.arrays,
-        truncation=options.truncation,
         examples=options.examples,
-        seed=options.seed,
         as_json=options.json,
+        **{name: getattr(options, name) for name in names},
     )
-    return DONE if passed else FAILED
+    return {"passed": DONE, "failed": FAILED, "choice": UNDECLARED}[verdict]

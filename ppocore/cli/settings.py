@@ -15,7 +15,8 @@ from ppocore.config import PPOConfig
 from ppocore.presets import SETTINGS_ELSEWHERE
 from ppocore.training import Runtime
 
-DONE, FAILED, WRONG_USE = 0, 1, 2
+DONE, FAILED, WRONG_USE, UNDECLARED = 0, 1, 2, 3
+"""Exit statuses; the last one is that of a check that passes only if more is declared."""
 
 _GROUPS = {
     "settings of collecting and learning (PPOConfig)": (

@@ -1,6 +1,6 @@
 """Check advantage functions, normalization and backends, from this package or another.
 
-The checks and the strategies need hypothesis (``pip install 'ppocore[test]'``), which is imported when one of them is
+The checks and the strategies need hypothesis (``pip install 'ppocore[check]'``), which is imported when one of them is
 first used.
 """
 
@@ -13,11 +13,23 @@ if TYPE_CHECKING:
     from ppocore.testing.backends.random_problems import random_problem
     from ppocore.testing.backends.report import BackendReport, PropertyResult
     from ppocore.testing.backends.strategies import edge_problems, network_specs, objectives, runs_of_steps
-    from ppocore.testing.gae.adapters import batch_major, episode_lists, from_dones, token_level, truncation_in_rewards
-    from ppocore.testing.gae.check import check_gae, gae_suite
+    from ppocore.testing.gae.adapters import (
+        adapt,
+        agents,
+        batch_major,
+        episode_lists,
+        flags_as,
+        from_dones,
+        shifted_rewards,
+        single_columns,
+        token_level,
+        trailing_axis,
+        truncation_in_rewards,
+    )
+    from ppocore.testing.gae.check import check_gae, check_returns, gae_suite
     from ppocore.testing.gae.defects import DEFECTS
     from ppocore.testing.gae.oracle import explicit_sum
-    from ppocore.testing.gae.report import GAEReport
+    from ppocore.testing.gae.report import GAEReport, UndeclaredChoice
     from ppocore.testing.gae.trajectories import Trajectory, trajectories
     from ppocore.testing.normalization import (
         check_frozen_statistics,
@@ -34,11 +46,15 @@ __all__ = [
     "Problem",
     "PropertyResult",
     "Trajectory",
+    "UndeclaredChoice",
     "action_masks",
+    "adapt",
+    "agents",
     "batch_major",
     "check_backend",
     "check_frozen_statistics",
     "check_gae",
+    "check_returns",
     "check_reward_scaling",
     "check_running_std",
     "check_whitening",
@@ -46,6 +62,7 @@ __all__ = [
     "edge_problems",
     "episode_lists",
     "explicit_sum",
+    "flags_as",
     "from_dones",
     "gae_suite",
     "minibatches",
@@ -54,7 +71,10 @@ __all__ = [
     "policies",
     "random_problem",
     "runs_of_steps",
+    "shifted_rewards",
+    "single_columns",
     "token_level",
+    "trailing_axis",
     "trajectories",
     "truncation_in_rewards",
 ]
@@ -63,19 +83,32 @@ _MODULES = {
     "DEFECTS": "gae.defects",
     "GAEReport": "gae.report",
     "Trajectory": "gae.trajectories",
-    "batch_major": "gae.adapters",
     "check_frozen_statistics": "normalization",
     "check_gae": "gae.check",
+    "check_returns": "gae.check",
     "check_reward_scaling": "normalization",
     "check_running_std": "normalization",
     "check_whitening": "normalization",
-    "episode_lists": "gae.adapters",
     "explicit_sum": "gae.oracle",
-    "from_dones": "gae.adapters",
     "gae_suite": "gae.check",
-    "token_level": "gae.adapters",
     "trajectories": "gae.trajectories",
-    "truncation_in_rewards": "gae.adapters",
+    **dict.fromkeys(
+        (
+            "adapt",
+            "agents",
+            "batch_major",
+            "episode_lists",
+            "flags_as",
+            "from_dones",
+            "shifted_rewards",
+            "single_columns",
+            "token_level",
+            "trailing_axis",
+            "truncation_in_rewards",
+        ),
+        "gae.adapters",
+    ),
+    "UndeclaredChoice": "gae.report",
     "BackendReport": "backends.report",
     **dict.fromkeys(("action_masks", "configurations", "minibatches", "policies"), "strategies"),
     "Problem": "backends.problems",

@@ -232,3 +232,19 @@ def test_wrong_arguments_are_refused_in_a_sentence(arguments, sentence):
     with pytest.raises(UsageError) as refused:
         ppocore.train("CartPole-v1", SETTINGS, **arguments)
     assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "recorded", "same"),
+    [
+        ("CartPole-v1", "CartPole-v1", True),
+        ("CartPole", "CartPole-v1", True),
+        ("CartPole-v0", "CartPole-v1", False),
+        ("Pendulum", "CartPole-v1", False),
+        ("ALE/Pong", "ALE/Pong-v5", True),
+    ],
+)
+def test_an_id_without_a_version_is_the_recorded_one(given, recorded, same):
+    from ppocore.runs.environment import _same
+
+    assert _same(given, recorded) is same

@@ -220,5 +220,5 @@ def test_without_hypothesis_the_command_names_the_extra_to_install(monkeypatch, 
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "hypothesis", None)
     assert cli.main(["check-backend", "numpy"]) == 2
-    message = "ppocore check-backend: hypothesis is not installed: pip install 'ppocore[test]'\n"
+    message = "ppocore check-backend: hypothesis is not installed: pip install 'ppocore[check]'\n"
     assert capsys.readouterr().err == message

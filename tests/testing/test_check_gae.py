@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +19,10 @@ from ppocore.testing.gae import properties
 from ppocore.testing.gae.candidate import Candidate
 from ppocore.testing.gae.comparison import Inapplicable, Mismatch
 from ppocore.testing.gae.oracle import expected_advantages
+from ppocore.testing.gae.plan import reference_gae
 from ppocore.testing.gae.properties import PROPERTIES
-from ppocore.testing.gae.reference import reference_gae
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.mark.parametrize("name", DEFECTS)
@@ -73,14 +76,27 @@ def test_hand_computed_advantages():
     assert explicit_sum(trajectory) == [[2.0], [4.25], [5.0]]
 
 
+def test_the_guide_shows_what_its_example_gives():
+    """The page's own mistake: the bootstrap is multiplied by 1 - done, whatever ended the episode."""
+
+    def my_gae(rewards, values, next_values, terminated, truncated, gamma, lam):
+        ended = terminated | truncated
+        return loop(rewards, values, next_values, ended, ended, gamma, lam)
+
+    report = check_gae(my_gae, raise_on_failure=False)
+    page = (ROOT / "docs" / "check-your-gae.md").read_text()
+    shown = page.partition("```\nexplicit_sum:")[2].partition("```")[0]
+    assert " ".join(shown.split()) in " ".join(str(report).split())
+
+
 def test_a_counterexample_is_minimal_and_its_code_runs():
     report = check_gae(DEFECTS["truncation treated as termination"].function, raise_on_failure=False)
     failure = report.failures[0].failure
     assert failure.trajectory.rewards.shape == (1, 1)
     assert failure.trajectory.truncated.tolist() == [[True]]
-    names = {"np": np, "truncation_treated_as_termination": loop}
-    exec(failure.code.replace("\ntruncation", "\nresult = truncation"), names)
-    assert str(names["result"][0].tolist()).replace(" ", "") == failure.expected.replace(" ", "").replace(".]", ".0]")
+    printed = []
+    exec(failure.code, {"truncation_treated_as_termination": loop, "print": printed.append})
+    assert str(printed[0][0].tolist()).replace(" ", "") == failure.expected.replace(" ", "").replace(".]", ".0]")
     assert failure.actual != failure.expected
 
 
@@ -92,10 +108,10 @@ ERRORS = {
     "it raised KeyError: 'mine'": raises,
     "its advantages have shape": lambda r, v, n, term, trunc, gamma, lam: np.zeros((len(r) + 1, r.shape[1])),
     "its advantages have dtype int": lambda r, v, n, term, trunc, gamma, lam: np.zeros(r.shape, int),
-    "its advantages are of kind list": lambda r, v, n, term, trunc, gamma, lam: r.tolist(),
+    "its advantages are of kind str": lambda r, v, n, term, trunc, gamma, lam: "none",
     "its advantages are of kind torch": lambda r, v, n, term, trunc, gamma, lam: __import__("torch").zeros(r.shape),
     "its advantages have nan in row": lambda r, v, n, term, trunc, gamma, lam: np.full(r.shape, np.nan),
-    "it returned 3 values": lambda r, v, n, term, trunc, gamma, lam: (r, r, r),
+    "it returned a dictionary of 'loss'": lambda r, v, n, term, trunc, gamma, lam: {"loss": r},
     "it took longer than 0.2 s": lambda r, v, n, term, trunc, gamma, lam: time.sleep(60),
     "it raised SystemExit": lambda r, v, n, term, trunc, gamma, lam: sys.exit(3),
     "its returns have shape": lambda r, v, n, term, trunc, gamma, lam: (r * 1.0, r[:, 0]),

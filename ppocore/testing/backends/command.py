@@ -40,7 +40,7 @@ def check_backend_command(name: str, *, examples: int, device: str, as_json: boo
     except ModuleNotFoundError as error:
         if error.name != "hypothesis":
             raise
-        raise UsageError("hypothesis is not installed: pip install 'ppocore[test]'") from error
+        raise UsageError("hypothesis is not installed: pip install 'ppocore[check]'") from error
     checked: Any = name
     if ":" in name or name.endswith(".py"):
         checked = find_target(name, kind="class", example="my_package.backend:MyBackend or my_backend.py:MyBackend")

@@ -2,65 +2,142 @@
 
 from __future__ import annotations
 
-import inspect
+import copy
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ppocore.advantages.arrays import framework_of, read
 from ppocore.errors import UsageError
-from ppocore.testing.gae.trajectories import Trajectory
+from ppocore.testing.gae.frameworks import PRECISIONS, Framework, coarsest
+from ppocore.testing.gae.meaning import Meaning
+from ppocore.testing.gae.oracle import expected_advantages, normalized_back
+from ppocore.testing.gae.signature import Call, Signature
+from ppocore.testing.gae.trajectories import Trajectory, diagnostic_trajectories
 from ppocore.typing import Array
 
-ARRAYS = ("numpy", "torch", "paddle", "jax")
-NAMES = ("rewards", "values", "next_values", "terminated", "truncated")
+SECONDS = {"numpy": 5.0, "torch": 5.0, "paddle": 5.0, "jax": 60.0}
+"""Time limit of a call, by framework; the first call of JAX with a shape compiles."""
+FLAGS = ("bool", "float", "int")
 
 
 class CandidateError(AssertionError):
     """Report that a candidate raised an error, exceeded its time limit, or returned no valid advantages."""
 
 
+class CandidateRaised(CandidateError):
+    """Report that a candidate raised an error."""
+
+
+class Raw(NamedTuple):
+    """Hold what the calls for one trajectory returned.
+
+    Attributes:
+        parts: the parts of the results (T, N), by position or key.
+        precisions: their floating-point formats.
+        written: the arguments that were written to.
+        errors: why other parts are no results.
+    """
+
+    parts: dict[Any, Array]
+    precisions: dict[Any, str]
+    written: set[str]
+    errors: dict[Any, CandidateError]
+
+    @property
+    def keys(self) -> list[Any]:
+        """Return the positions or keys of all parts, in order."""
+        return sorted([*self.parts, *self.errors], key=lambda key: key if isinstance(key, int) else 0)
+
+
 class Outcome(NamedTuple):
-    """Hold the NumPy results of one call: advantages (T, N), returns or None, and the arguments after the call."""
+    """Hold the results of one trajectory.
+
+    Attributes:
+        advantages: (T, N).
+        returns: (T, N), or None.
+        precision: the floating-point format that the advantages are judged in.
+        written: the arguments that were written to.
+    """
 
     advantages: Array
     returns: Array | None
-    arguments: dict[str, Array]
+    precision: str
+    written: set[str]
 
 
 class Candidate:
     """Wrap an advantage function that is to be checked.
 
     Args:
-        function: takes (rewards, values, next_values, terminated, truncated, gamma, lam), arrays (T, N), and returns
-            the advantages, or the advantages and the returns. It is passed ``valid`` if it has such a parameter.
+        function: what `signature` says; by default it takes (rewards, values, next_values, terminated, truncated,
+            gamma, lam), arrays (T, N), and returns the advantages, or the advantages and the returns.
         arrays: kind of its arrays: ``numpy``, ``torch``, ``paddle`` or ``jax``.
-        valid: whether to check invalid rows; by default, if it has a parameter ``valid``.
+        dtype: format of its numbers; the framework's default by default.
+        signature: what it takes.
+        meaning: what its results are.
         seconds: time limit of a call.
 
     Raises:
-        UsageError: it cannot be called, ``arrays`` is unknown, or the framework is not installed.
+        UsageError: it cannot be called, ``arrays`` or ``dtype`` is unknown, or the framework is not installed.
     """
 
     def __init__(
-        self, function: Callable[..., Any], *, arrays: str = "numpy", valid: bool | None = None, seconds: float = 5.0
+        self,
+        function: Callable[..., Any],
+        *,
+        arrays: str = "numpy",
+        dtype: str | None = None,
+        signature: Signature | None = None,
+        meaning: Meaning | None = None,
+        seconds: float | None = None,
     ) -> None:
         if not callable(function):
             raise UsageError(f"the candidate is {function!r}, expected a function that returns advantages")
-        if arrays not in ARRAYS:
-            raise UsageError(f"arrays={arrays!r} is unknown: use one of {', '.join(ARRAYS)}")
-        self.function, self.arrays, self._seconds = function, arrays, seconds
+        self.framework = Framework(arrays, dtype)
+        self.function, self.arrays = function, arrays
+        self.signature, self.meaning = signature or Signature(), meaning or Meaning()
         self.name = str(getattr(function, "__qualname__", type(function).__name__))
-        self._convert = _converter(arrays)
-        parameters = _parameters(function)
-        self._by_name = parameters is None or {"gamma", "lam"} <= parameters
-        self.takes_valid = parameters is not None and "valid" in parameters if valid is None else valid
+        self.working = self.framework.dtype
+        """Format that it computes in, the coarsest there is inside; see `precision.find_working`."""
+        self._seconds = SECONDS[arrays] if seconds is None else seconds
+        self.flags = self.signature.flags or "bool"
+        self._known: dict[Any, Raw | CandidateError] = {}
+
+    @property
+    def takes_valid(self) -> bool:
+        """Tell whether it is passed which rows are transitions."""
+        return self.signature.has("valid")
+
+    def changed(self, **attributes: Any) -> Candidate:
+        """Return a copy with some attributes changed."""
+        other = copy.copy(self)
+        for name, value in attributes.items():
+            setattr(other, name, value)
+        return other
+
+    def choose_flags(self) -> None:
+        """Hand flags out as the first of bool, float and int with which it raises no error, unless it is declared."""
+        if self.signature.flags is not None:
+            return
+        for flags in FLAGS:
+            self.flags = flags
+            try:
+                for example in diagnostic_trajectories(count=3):
+                    self.raw(example)
+            except CandidateError:
+                continue
+            return
+        self.flags = "bool"
+
+    def expected(self, trajectory: Trajectory) -> Array:
+        """Compute the right advantages, of the estimator that is declared."""
+        return expected_advantages(trajectory, self.meaning.estimator)
 
     def __call__(self, trajectory: Trajectory) -> Outcome:
         """Call the function with copies of a trajectory's arrays.
@@ -68,78 +145,162 @@ class Candidate:
         Raises:
             CandidateError: it raised an error, exceeded its time limit, or returned no valid advantages.
         """
-        given = {name: getattr(trajectory, name).copy() for name in NAMES}
-        if self.takes_valid:
-            given["valid"] = trajectory.valid.copy()
-        arguments = {name: self._convert(array) for name, array in given.items()}
-        result = self._timed(arguments, trajectory)
-        after = {name: read(array, framework_of(array)).array for name, array in arguments.items()}
-        parts = list(result) if isinstance(result, tuple | list) else [result]
-        if not 1 <= len(parts) <= 2:
-            raise CandidateError(
-                f"it returned {len(parts)} values, expected the advantages, or the advantages and the returns"
-            )
-        names = ("advantages", "returns")
-        found = [self._read(name, part, trajectory) for name, part in zip(names, parts, strict=False)]
-        return Outcome(found[0], found[1] if len(found) > 1 else None, after)
+        raw = self.raw(trajectory)
+        try:
+            names = self.meaning.select({key: key for key in raw.keys})
+        except ValueError as error:
+            raise CandidateError(str(error)) from error
+        return self.interpreted(raw, names, trajectory)
 
-    def _timed(self, arguments: dict[str, Any], trajectory: Trajectory) -> Any:
-        extra = {"valid": arguments["valid"]} if "valid" in arguments else {}
-        positional = [arguments[name] for name in NAMES]
+    def interpreted(
+        self, raw: Raw, names: dict[str, Any], trajectory: Trajectory, expected: Array | None = None
+    ) -> Outcome:
+        """Return the advantages and returns of a call.
+
+        Args:
+            raw: what it returned.
+            names: key of the part that holds the ``advantages`` and the ``returns``, or one of them.
+            trajectory: the arguments.
+            expected: the advantages whose mean and deviation normalized ones have; the right ones by default.
+        """
+        for key in names.values():
+            if key in raw.errors:
+                raise raw.errors[key]
+        found = {name: raw.parts[key] for name, key in names.items()}
+        kept = [raw.precisions[key] for key in names.values() if raw.precisions[key] in PRECISIONS]
+        precision = coarsest(self.framework.dtype, self.working, *kept)
+        if "advantages" not in found:
+            returns = found["returns"]
+            size = np.where(trajectory.valid, trajectory.values, 0.0)
+            return Outcome(returns - size, None, precision, raw.written)
+        advantages = found["advantages"]
+        if self.meaning.normalized:
+            advantages = normalized_back(advantages, self.expected(trajectory) if expected is None else expected)
+        for name, array in (("advantages", advantages), ("returns", found.get("returns"))):
+            if array is not None and not (name == "returns" and self.meaning.returns == "any"):
+                _require_numbers(name, array)
+        return Outcome(advantages, found.get("returns"), precision, raw.written)
+
+    def raw(self, trajectory: Trajectory) -> Raw:
+        """Call the function as often as its layout needs, and lay its results out as (T, N).
+
+        It is called once with equal arguments: most properties begin with the same call.
+
+        Raises:
+            CandidateError: it raised an error, exceeded its time limit, or returned no arrays of the right shape.
+        """
+        key = (self.framework.dtype, self.flags, self.signature, *map(_identity, trajectory))
+        if key not in self._known:
+            try:
+                self._known[key] = self._uncached(trajectory)
+            except CandidateError as error:
+                self._known[key] = error
+            if len(self._known) > 4096:
+                del self._known[next(iter(self._known))]
+        found = self._known[key]
+        if isinstance(found, CandidateError):
+            raise found
+        return found
+
+    def _uncached(self, trajectory: Trajectory) -> Raw:
+        parts: dict[Any, Array] = {}
+        errors: dict[Any, CandidateError] = {}
+        precisions: dict[Any, str] = {}
+        written: set[str] = set()
+        for call in self.signature.packing(trajectory):
+            result, after = self._called(call)
+            written |= after
+            for key, part in _parts_of(result, call.shape).items():
+                try:
+                    array, precision = self._read(key, part, call)
+                except CandidateError as error:
+                    errors[key] = error
+                    continue
+                if key not in parts:
+                    parts[key], precisions[key] = np.zeros(trajectory.shape, array.dtype), precision
+                self.signature.put(array, call, parts[key])
+        return Raw({key: part for key, part in parts.items() if key not in errors}, precisions, written, errors)
+
+    def handed(self, role: str, value: Any) -> Any:
+        """Convert an argument to what the function is handed."""
+        if not isinstance(value, np.ndarray | np.generic):
+            return value
+        array = np.asarray(value)
+        if array.dtype.kind == "b":
+            array = array.astype({"bool": np.bool_, "int": np.int64, "float": np.float64}[self.flags])
+        if array.ndim == 0 and self.arrays == "numpy":
+            return self.framework.convert(array)[()]
+        return self.framework.convert(array.copy())
+
+    def _called(self, call: Call) -> tuple[Any, set[str]]:
+        handed = [(argument, self.handed(argument.role, argument.value)) for argument in call.arguments]
+        before = [self._bytes(value) for _, value in handed]
+        positional = [value for argument, value in handed if argument.keyword is None]
+        named = {argument.keyword: value for argument, value in handed if argument.keyword is not None}
         try:
             with _time_limit(self._seconds), np.errstate(all="ignore"):
-                if self._by_name:
-                    return self.function(*positional, gamma=trajectory.gamma, lam=trajectory.lam, **extra)
-                return self.function(*positional, trajectory.gamma, trajectory.lam, **extra)
+                result = self.function(*positional, **named)
         except TimeoutError as error:
             raise CandidateError(f"it took longer than {self._seconds:g} s") from error
         except (Exception, SystemExit) as error:
-            raise CandidateError(f"it raised {type(error).__name__}: {error}") from error
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise CandidateRaised(f"it raised {reason}") from error
+        after = [self._bytes(value) for _, value in handed]
+        changed = zip(handed, before, after, strict=True)
+        return result, {argument.role for (argument, _), old, new in changed if old != new}
 
-    def _read(self, name: str, part: Any, trajectory: Trajectory) -> Array:
-        framework = framework_of(part)
-        kind = framework or ("numpy" if isinstance(part, np.ndarray) else type(part).__name__)
-        if kind != self.arrays:
-            raise CandidateError(f"its {name} are of kind {kind}, expected {self.arrays}, the kind of the rewards")
-        array = read(part, framework).array
-        if array.shape != trajectory.rewards.shape:
-            expected = trajectory.rewards.shape
-            raise CandidateError(f"its {name} have shape {array.shape}, expected {expected}, the shape of the rewards")
-        if array.dtype.kind != "f":
-            raise CandidateError(f"its {name} have dtype {array.dtype}, expected a floating-point dtype")
-        bad = ~np.isfinite(array)
-        if bad.any():
-            t, i = np.argwhere(bad)[0].tolist()
-            raise CandidateError(f"its {name} have {array[t, i]} in row {t} of column {i}, expected finite numbers")
-        return array
+    def _bytes(self, value: Any) -> bytes:
+        if self.arrays == "jax" or isinstance(value, float | np.generic):
+            return b""  # which cannot be written to
+        return bytes(self.framework.read(value)[0].tobytes())
+
+    def _read(self, key: Any, part: Any, call: Call) -> tuple[Array, str]:
+        name = f"its {key}" if isinstance(key, str) else f"its {('advantages', 'returns')[key]}" if key < 2 else "it"
+        try:
+            array, precision = self.framework.read(part)
+        except TypeError as error:
+            raise CandidateError(
+                f"{name} are of kind {error}, expected {self.arrays}, the kind of the rewards"
+            ) from error
+        except Exception as error:  # whatever an object raises that is no array
+            raise CandidateError(f"{name} cannot be read as an array of {self.arrays}: {error}") from error
+        if array.shape != call.shape:
+            raise CandidateError(f"{name} have shape {array.shape}, expected {call.shape}, the shape of the rewards")
+        if array.dtype.kind not in "biuf":
+            raise CandidateError(f"{name} have dtype {array.dtype}, expected a floating-point dtype")
+        return array, precision
 
 
-def _parameters(function: Callable[..., Any]) -> set[str] | None:
-    """Return the names of a function's parameters, or None if they are unknown."""
-    try:
-        return set(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
-        return None
+def _identity(value: Any) -> Any:
+    """Return what tells an argument from others."""
+    return (value.shape, value.dtype.char, value.tobytes()) if isinstance(value, np.ndarray) else value
 
 
-def _converter(arrays: str) -> Callable[[Array], Any]:
-    """Return a function that converts NumPy arrays to the candidate's kind, and import its framework."""
-    if arrays == "numpy":
-        return lambda array: array
-    try:
-        if arrays == "torch":
-            import torch
+def _parts_of(result: Any, shape: tuple[int, ...]) -> dict[Any, Any]:
+    """Return the parts of a result by position or key; a list of rows or of numbers is one part."""
+    if isinstance(result, Mapping):
+        return dict(result)
+    if not isinstance(result, tuple | list):
+        return {0: result}
+    if result and len(result) == shape[0] and all(_rank(part) == len(shape) - 1 for part in result):
+        return {0: list(result)}
+    return dict(enumerate(result))
 
-            return lambda array: torch.from_numpy(array)
-        if arrays == "paddle":
-            import paddle
 
-            return lambda array: paddle.to_tensor(array, place=paddle.CPUPlace())
-        import jax.numpy
+def _rank(part: Any) -> int:
+    """Return the number of dimensions of an array or of nested lists."""
+    if isinstance(part, list | tuple):
+        return 1 + (_rank(part[0]) if part else 0)
+    return len(getattr(part, "shape", ()))
 
-        return lambda array: jax.numpy.asarray(array)
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed, which arrays={arrays!r} needs") from error
+
+def _require_numbers(name: str, array: Array) -> None:
+    if array.dtype.kind != "f":
+        raise CandidateError(f"its {name} have dtype {array.dtype}, expected a floating-point dtype")
+    bad = ~np.isfinite(array)
+    if bad.any():
+        t, i = np.argwhere(bad)[0].tolist()
+        raise CandidateError(f"its {name} have {array[t, i]} in row {t} of column {i}, expected finite numbers")
 
 
 @contextmanager

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import seed as seeded
-
 from ppocore.errors import UsageError
-from ppocore.testing.gae.adapters import truncation_in_rewards
+from ppocore.testing.gae.adapters import Adapted, canonical, flags_as, truncation_in_rewards
 from ppocore.testing.gae.candidate import Candidate
-from ppocore.testing.gae.comparison import Inapplicable, Mismatch
-from ppocore.testing.gae.diagnosis import diagnose
+from ppocore.testing.gae.guess import guess
+from ppocore.testing.gae.meaning import Meaning, read_results
+from ppocore.testing.gae.precision import find_working
 from ppocore.testing.gae.properties import PROPERTIES, Property
-from ppocore.testing.gae.report import Diagnosis, GAEFailure, GAEReport, GAEResult
-from ppocore.testing.gae.trajectories import Trajectory, trajectories
+from ppocore.testing.gae.report import GAEReport
+from ppocore.testing.gae.run import EXAMPLES, Run
 
 TRUNCATIONS = ("next_values", "in_rewards")
 
@@ -24,11 +22,20 @@ def check_gae(
     function: Callable[..., Any],
     *,
     arrays: str = "numpy",
+    dtype: str | None = None,
+    flags: str | None = None,
     truncation: str = "next_values",
+    results: str | Mapping[Any, str] | None = None,
+    returns: str = "lambda",
+    normalized: bool = False,
+    whole_episodes: bool = False,
+    estimator: str = "gae",
+    gamma: float | None = None,
+    lam: float | None = None,
     valid: bool | None = None,
-    max_examples: int = 50,
+    max_examples: int | None = None,
     seed: int = 0,
-    seconds: float = 5.0,
+    seconds: float | None = None,
     properties: Iterable[str] | None = None,
     raise_on_failure: bool = True,
 ) -> GAEReport:
@@ -36,46 +43,106 @@ def check_gae(
 
     Args:
         function: takes (rewards, values, next_values, terminated, truncated, gamma, lam), time-major arrays (T, N) as
-            described in `ppocore.advantages`, and returns the advantages, or the advantages and the returns. Other
-            signatures need an adapter: `from_dones`, `batch_major`, `episode_lists` or `token_level`.
+            described in `ppocore.advantages`, and returns the advantages, or the advantages and the returns. Another
+            signature is guessed from the names and the number of its parameters and from calls; the report says what it
+            was taken for. An adapter, such as `from_dones`, tells it.
         arrays: kind of its arrays: ``numpy``, ``torch``, ``paddle`` or ``jax``.
+        dtype: floating-point format of its arrays: ``float64``, ``float32``, ``float16`` or ``bfloat16``; the
+            framework's default by default. It is judged in this format, or in a coarser one that it computes in.
+        flags: what flags are handed out as: ``bool``, ``float`` (the format of the values) or ``int``; by default the
+            first of these that it takes.
         truncation: ``next_values`` if the function bootstraps at a truncation, or ``in_rewards`` if its caller adds
             ``gamma * next_values`` to the reward there, as some libraries do.
+        results: what it returns, if not the advantages, or the advantages and the returns: ``"returns, advantages"``,
+            ``"returns"``, ``"advantages, returns, _"``, or for a dictionary ``{"adv": "advantages"}``.
+        returns: what its returns are: ``lambda`` for advantages and values, ``rewards_to_go``, or ``any``, which is not
+            checked.
+        normalized: whether it normalizes the advantages over the rollout.
+        whole_episodes: whether it is meant for whole episodes, so that nothing follows the last row.
+        estimator: ``gae``, or ``vtrace`` for the policy-gradient advantage of V-trace on policy.
+        gamma: the only discount that it is meant for, from 0 to 1; any by default.
+        lam: the only lambda that it is meant for, from 0 to 1, such as 1.0 for a Monte Carlo estimate; any by default.
         valid: whether to check rows that are not transitions; by default, if the function has a parameter ``valid``,
             which is then passed.
-        max_examples: number of trajectories for each property.
+        max_examples: number of trajectories for each property; 50, and 12 for JAX, by default.
         seed: seed of the trajectories; equal seeds give equal trajectories.
-        seconds: time limit of a call.
+        seconds: time limit of a call; 5, and 60 for JAX, by default.
         properties: names from `ppocore.testing.gae.properties`; all by default.
-        raise_on_failure: whether to raise an error if a property does not hold.
+        raise_on_failure: whether to raise an error if a property does not hold, or a choice is not declared.
 
     Returns:
         The report; ``str(report)`` is the message of a failure.
 
     Raises:
-        AssertionError: A property does not hold.
-        UsageError: the candidate is not a function, a property or a choice is unknown, or a framework is not installed.
+        AssertionError: A property does not hold, or only under a choice that nobody declared.
+        UsageError: the candidate is not a function, its signature cannot be guessed, a property or a choice is unknown,
+            or a framework is not installed.
     """
     if truncation not in TRUNCATIONS:
         raise UsageError(f"truncation={truncation!r} is unknown: use one of {', '.join(TRUNCATIONS)}")
-    name = str(getattr(function, "__qualname__", type(function).__name__))
+    meaning = Meaning(read_results(results), returns, normalized, whole_episodes, estimator, gamma, lam)
+    selected = _select(properties)
+    adapted, guessed = _adapted(function, arrays, dtype, meaning, valid, flags)
+    if flags is not None:
+        adapted = flags_as(adapted, flags)
     if truncation == "in_rewards":
-        function = truncation_in_rewards(function)
-    candidate = Candidate(function, arrays=arrays, valid=valid, seconds=seconds)
-    results: list[GAEResult] = []
-    for checked in _select(properties):
-        if checked.needs_valid and not candidate.takes_valid:
-            results.append(GAEResult(checked.name, checked.says, None, "it has no parameter valid"))
-            continue
-        first = all(result.passed is not False for result in results)
-        results.append(_check(checked, candidate, max_examples, seed, shrink=first))
-        failure = results[-1].failure
-        if failure is not None and not failure.has_advantages:
-            break  # without advantages every other property would fail in the same way
-    report = GAEReport(name, arrays, truncation, seed, max_examples, tuple(results), _diagnose(candidate, results))
+        adapted = truncation_in_rewards(adapted)
+    candidate = Candidate(
+        adapted.function, arrays=arrays, dtype=dtype, signature=adapted.signature, meaning=meaning, seconds=seconds
+    )
+    candidate.choose_flags()
+    candidate.working = find_working(candidate)
+    run = Run(candidate, EXAMPLES[arrays] if max_examples is None else max_examples, seed)
+    report = run.report(selected, adapted.__qualname__, truncation, guessed)
     if raise_on_failure:
         report.raise_if_failed()
     return report
+
+
+def check_returns(function: Callable[..., Any], **options: Any) -> GAEReport:
+    """Check an implementation of discounted returns, with or without lambda.
+
+    The return of a step is its advantage plus its value, whatever the values are: for a function without a parameter
+    lambda that of a Monte Carlo estimate, bootstrapped where the episode did not terminate.
+
+    ::
+
+        check_returns(f)  # f(rewards, dones, last_values, gamma), for instance
+
+    Args:
+        function: the candidate, as for `check_gae`, but that it returns the returns alone; values may be missing among
+            its arguments.
+        options: other arguments of `check_gae`.
+
+    Raises:
+        AssertionError: A property does not hold, or only under a choice that nobody declared.
+        UsageError: as for `check_gae`.
+    """
+    options = {"results": "returns", **options}
+    if not isinstance(function, Adapted) and callable(function):
+        arrays, dtype = options.get("arrays", "numpy"), options.get("dtype")
+        found = guess(function, arrays, dtype, Meaning(read_results(options["results"])), options.get("flags"))
+        function = function if found is None else found[0]
+    if "lam" not in options and isinstance(function, Adapted) and not function.signature.has("lam"):
+        options["lam"] = 1.0
+    return check_gae(function, **options)
+
+
+def _adapted(
+    function: Callable[..., Any],
+    arrays: str,
+    dtype: str | None,
+    meaning: Meaning,
+    valid: bool | None,
+    flags: str | None,
+) -> tuple[Adapted, str]:
+    """Return a function with its signature, and what it was taken for if that was guessed."""
+    if isinstance(function, Adapted):
+        return function, ""
+    if not callable(function):
+        raise UsageError(f"the candidate is {function!r}, expected a function that returns advantages")
+    found = guess(function, arrays, dtype, meaning, flags)
+    return (canonical(function, valid), "") if found is None else found
 
 
 def _select(names: Iterable[str] | None) -> list[Property]:
@@ -87,46 +154,6 @@ def _select(names: Iterable[str] | None) -> list[Property]:
     if unknown:
         raise UsageError(f"there is no property {unknown[0]!r}: choose from {', '.join(known)}")
     return [known[name] for name in selected]
-
-
-def _check(checked: Property, candidate: Candidate, max_examples: int, seed: int, *, shrink: bool) -> GAEResult:
-    """Check one property on trajectories that hypothesis draws, and shrink a counterexample if ``shrink``."""
-    held = 0
-
-    @seeded(seed)
-    @settings(
-        max_examples=max_examples,
-        database=None,
-        deadline=None,
-        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
-        suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=False,
-        print_blob=False,
-    )
-    @given(trajectories(invalid=checked.needs_valid, long=not checked.needs_valid))
-    def run(trajectory: Trajectory) -> None:
-        nonlocal held
-        try:
-            checked.check(candidate, trajectory)
-        except Inapplicable:
-            return
-        held += 1
-
-    try:
-        run()
-    except Mismatch as mismatch:
-        return GAEResult(checked.name, checked.says, held, failure=GAEFailure.of(mismatch, candidate))
-    return GAEResult(checked.name, checked.says, held, "" if held else "it applied to no example")
-
-
-def _diagnose(candidate: Candidate, results: list[GAEResult]) -> Diagnosis | None:
-    failures = [result.failure for result in results if result.failure is not None]
-    if not failures:
-        return None
-    if not failures[0].has_advantages:
-        return Diagnosis((), attempted=False)
-    found = diagnose(candidate, failures[0].trajectory)
-    return Diagnosis(tuple((defect.name, defect.says) for defect in found))
 
 
 def gae_suite(function: Callable[..., Any], **settings: Any) -> type:

@@ -30,12 +30,14 @@ def episodes(ended: list[bool], valid: list[bool]) -> list[list[int]]:
     return [*found, current] if current else found
 
 
-def explicit_sum(trajectory: Trajectory, number: Any = float) -> list[list[Any]]:
+def explicit_sum(trajectory: Trajectory, number: Any = float, *, estimator: str = "gae") -> list[list[Any]]:
     """Compute the advantages by definition, as explicit sums.
 
     Args:
         trajectory: the arguments of the estimator.
         number: type of the numbers: ``float``, or ``fractions.Fraction`` for exact arithmetic.
+        estimator: ``gae``, or ``vtrace`` for the policy-gradient advantage of V-trace on policy, ``rewards[t] + gamma
+            (next_values[t] + A[t+1]) - values[t]`` (Espeholt et al. 2018, arXiv:1802.01561, section 4.2).
 
     Returns:
         The advantages (T, N) as nested lists; 0 in invalid rows.
@@ -52,15 +54,40 @@ def explicit_sum(trajectory: Trajectory, number: Any = float) -> list[list[Any]]
                     delta += gamma * number(trajectory.next_values[t, i].item())
                 deltas.append(delta)
             for first, t in enumerate(rows):
-                advantages[t][i] = sum((decay**k * delta for k, delta in enumerate(deltas[first:])), number(0))
+                later = deltas[first + 1 :]
+                carried = sum((decay**k * delta for k, delta in enumerate(later)), number(0))
+                advantages[t][i] = deltas[first] + (gamma if estimator == "vtrace" else decay) * carried
     return advantages
 
 
-def expected_advantages(trajectory: Trajectory) -> Array:
+def expected_advantages(trajectory: Trajectory, estimator: str = "gae") -> Array:
     """Compute the advantages (T, N) in float64: exactly for short trajectories, otherwise in floats."""
     exact = trajectory.rewards.size <= 40
-    found = explicit_sum(trajectory, Fraction if exact else float)
+    found = explicit_sum(trajectory, Fraction if exact else float, estimator=estimator)
     return np.array([[float(a) for a in row] for row in found], np.float64).reshape(trajectory.rewards.shape)
+
+
+ADDED = (1e-8, 0.0, 1e-5, 1e-6, 1e-7, 1e-10)
+"""What programs add to a standard deviation or a variance."""
+
+
+def normalized_back(normalized: Array, expected: Array) -> Array:
+    """Return the advantages that are normalized, with the mean and the standard deviation of the expected ones.
+
+    What is added to the standard deviation or the variance, and the degrees of freedom, differ between programs: those
+    that come closest are taken. Where there is no deviation, as for a single step, there is nothing to tell.
+    """
+    mean = expected.mean()
+    if np.ptp(expected) <= 1e-10 * np.abs(expected).max():
+        return expected.copy()
+    variances = [expected.var(ddof=freedom) for freedom in (0, 1)]
+    scales = [np.sqrt(variance) + added for variance in variances for added in ADDED]
+    scales += [np.sqrt(variance + added) for variance in variances for added in ADDED]
+
+    def error(found: Array) -> float:
+        return float(np.nan_to_num(np.abs(found - expected).max(), nan=np.inf))
+
+    return min([mean + scale * normalized for scale in scales], key=error)
 
 
 def magnitude(trajectory: Trajectory) -> Array:

@@ -11,56 +11,61 @@ itself::
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from ppocore.testing.gae.candidate import Candidate
-from ppocore.testing.gae.comparison import (
-    Inapplicable,
-    Mismatch,
-    advantages_of,
-    outcome_of,
-    require_close,
-    tolerance,
-)
+from ppocore.testing.gae.candidate import Candidate, CandidateError, CandidateRaised
+from ppocore.testing.gae.comparison import Inapplicable, Mismatch, outcome_of, require_close, size_of, tolerance
+from ppocore.testing.gae.frameworks import Framework
 from ppocore.testing.gae.oracle import expected_advantages, magnitude
+from ppocore.testing.gae.precision import representable
 from ppocore.testing.gae.trajectories import Trajectory, successors
 from ppocore.typing import Array
 
 
 def well_formed(candidate: Candidate, trajectory: Trajectory) -> None:
     """Require that it returns finite floating-point advantages of the rewards' shape and kind within its time limit."""
-    advantages_of(candidate, trajectory)
+    outcome_of(candidate, trajectory)
 
 
 def inputs_untouched(candidate: Candidate, trajectory: Trajectory) -> None:
     """Require that it does not write to its arguments."""
-    for name, array in outcome_of(candidate, trajectory).arguments.items():
-        if not np.array_equal(array, getattr(trajectory, name), equal_nan=True):
-            raise Mismatch(f"it wrote to its argument {name}", trajectory, getattr(trajectory, name), array)
+    written = outcome_of(candidate, trajectory).written
+    if written:
+        raise Mismatch(f"it wrote to its argument {' and '.join(sorted(written))}", trajectory)
 
 
 def explicit_sum(candidate: Candidate, trajectory: Trajectory) -> None:
     """Require that its advantages are the discounted sums of the residuals up to the end of the episode."""
-    actual = advantages_of(candidate, trajectory)
-    expected, allowed = expected_advantages(trajectory), tolerance(trajectory, actual.dtype)
-    require_close("advantages by definition", trajectory, expected, actual, allowed)
+    outcome = outcome_of(candidate, trajectory)
+    allowed = tolerance(candidate, trajectory, outcome.precision)
+    require_close("advantages by definition", trajectory, candidate.expected(trajectory), outcome.advantages, allowed)
 
 
 def residual_at_lambda_0(candidate: Candidate, trajectory: Trajectory) -> None:
     """Require that with lambda 0 the advantages are the one-step residuals."""
+    _require_lambda(candidate)
+    if candidate.meaning.estimator == "vtrace":
+        raise Inapplicable("V-trace's advantage has another form at lambda 0")
     changed = trajectory._replace(lam=0.0)
-    actual = advantages_of(candidate, changed)
+    outcome = outcome_of(candidate, changed)
     successor = np.where(changed.terminated, 0.0, changed.next_values)
     expected = np.where(changed.valid, changed.rewards + changed.gamma * successor - changed.values, 0.0)
-    require_close("the residual at lambda 0", changed, expected, actual, tolerance(changed, actual.dtype))
+    require_close(
+        "the residual at lambda 0",
+        changed,
+        expected,
+        outcome.advantages,
+        tolerance(candidate, changed, outcome.precision),
+    )
 
 
 def monte_carlo_at_lambda_1(candidate: Candidate, trajectory: Trajectory) -> None:
     """Require that with lambda 1 the advantages are the bootstrapped discounted returns minus the values."""
+    _require_lambda(candidate)
     changed = trajectory._replace(lam=1.0)
-    actual = advantages_of(candidate, changed)
+    outcome = outcome_of(candidate, changed)
     expected = np.zeros(changed.rewards.shape)
     for i in range(changed.rewards.shape[1]):
         following: float | None = None
@@ -71,8 +76,8 @@ def monte_carlo_at_lambda_1(candidate: Candidate, trajectory: Trajectory) -> Non
                 following = float(changed.next_values[t, i])
             following = float(changed.rewards[t, i]) + changed.gamma * following
             expected[t, i] = following - changed.values[t, i]
-    allowed = tolerance(changed, actual.dtype)
-    require_close("the return minus the value at lambda 1", changed, expected, actual, allowed)
+    allowed = tolerance(candidate, changed, outcome.precision)
+    require_close("the return minus the value at lambda 1", changed, expected, outcome.advantages, allowed)
 
 
 def returns_are_advantages_and_values(candidate: Candidate, trajectory: Trajectory) -> None:
@@ -80,22 +85,32 @@ def returns_are_advantages_and_values(candidate: Candidate, trajectory: Trajecto
     outcome = outcome_of(candidate, trajectory)
     if outcome.returns is None:
         raise Inapplicable
-    expected = outcome.advantages + trajectory.values
-    allowed = tolerance(trajectory, outcome.returns.dtype) + 4 * np.finfo(outcome.returns.dtype).eps * np.abs(expected)
-    require_close("returns", trajectory, expected, outcome.returns, allowed)
+    meaning = candidate.meaning
+    if meaning.returns == "any":
+        raise Inapplicable("its returns are declared as something else")
+    what, advantages = "returns", outcome.advantages
+    if meaning.returns == "rewards_to_go":
+        what, advantages = "returns that are rewards to go", expected_advantages(trajectory._replace(lam=1.0))
+    elif meaning.estimator == "vtrace":
+        what, advantages = "values by V-trace", expected_advantages(trajectory)
+    expected = advantages + trajectory.values
+    size = magnitude(trajectory._replace(lam=1.0)) + np.abs(trajectory.values)
+    require_close(
+        what, trajectory, expected, outcome.returns, 2.0 * tolerance(candidate, trajectory, outcome.precision, size)
+    )
 
 
 def episodes_apart(candidate: Candidate, trajectory: Trajectory) -> None:
     """Require that an episode's advantages do not depend on other episodes."""
-    actual = advantages_of(candidate, trajectory)
-    allowed = 2.0 * tolerance(trajectory, actual.dtype)
+    actual, _, precision, _ = outcome_of(candidate, trajectory)
+    allowed = 2.0 * tolerance(candidate, trajectory, precision)
     for i in range(trajectory.rewards.shape[1]):
         first = 0
         for last in [*np.flatnonzero(trajectory.ended[:, i] & trajectory.valid[:, i]).tolist(), len(actual) - 1]:
             if first > last:
                 continue
             rows, column = slice(first, last + 1), slice(i, i + 1)
-            alone = advantages_of(candidate, trajectory.where(rows, column))
+            alone = outcome_of(candidate, trajectory.where(rows, column)).advantages
             part = trajectory._replace(valid=_keep(trajectory.valid, rows, column))
             expected = actual.copy()
             expected[rows, column] = alone
@@ -105,7 +120,7 @@ def episodes_apart(candidate: Candidate, trajectory: Trajectory) -> None:
 
 def nothing_leaks_back(candidate: Candidate, trajectory: Trajectory) -> None:
     """Require that nothing after the end of an episode changes its advantages."""
-    before = advantages_of(candidate, trajectory)
+    before, _, precision, _ = outcome_of(candidate, trajectory)
     for i in range(trajectory.rewards.shape[1]):
         for end in np.flatnonzero(trajectory.ended[:, i] & trajectory.valid[:, i]).tolist()[-1:]:
             rewards, values = trajectory.rewards.copy(), trajectory.values.copy()
@@ -119,9 +134,9 @@ def nothing_leaks_back(candidate: Candidate, trajectory: Trajectory) -> None:
                     trajectory.next_values,
                 )
             )
-            after = advantages_of(candidate, changed)
+            after = outcome_of(candidate, changed).advantages
             kept = changed._replace(valid=_keep(changed.valid, slice(0, end + 1), slice(i, i + 1)))
-            allowed = 2.0 * (tolerance(trajectory, before.dtype) + tolerance(changed, before.dtype))
+            allowed = 2.0 * (tolerance(candidate, trajectory, precision) + tolerance(candidate, changed, precision))
             require_close(f"changing rows after the end in row {end} of column {i}", kept, before, after, allowed)
 
 
@@ -130,10 +145,11 @@ def terminal_successors_unread(candidate: Candidate, trajectory: Trajectory) -> 
     terminal = trajectory.terminated & trajectory.valid
     if not terminal.any():
         raise Inapplicable
-    before = advantages_of(candidate, trajectory)
+    before, _, precision, _ = outcome_of(candidate, trajectory)
     changed = trajectory._replace(next_values=np.where(terminal, 1000.0, trajectory.next_values))
-    after = advantages_of(candidate, changed)
-    require_close("another value after a termination", changed, before, after, 2.0 * tolerance(changed, before.dtype))
+    after = outcome_of(candidate, changed).advantages
+    allowed = 2.0 * tolerance(candidate, changed, precision)
+    require_close("another value after a termination", changed, before, after, allowed)
 
 
 def linear(candidate: Candidate, trajectory: Trajectory) -> None:
@@ -145,26 +161,27 @@ def linear(candidate: Candidate, trajectory: Trajectory) -> None:
             trajectory.values[::-1], trajectory.next_values[::-1], trajectory.ended, trajectory.valid
         ),
     )
-    parts = [advantages_of(candidate, part) for part in (trajectory, other)]
+    parts = [outcome_of(candidate, part).advantages for part in (trajectory, other)]
     total = trajectory._replace(
         rewards=2 * trajectory.rewards + other.rewards,
         values=2 * trajectory.values + other.values,
         next_values=2 * trajectory.next_values + other.next_values,
     )
-    actual = advantages_of(candidate, total)
-    size = 2.0 * magnitude(trajectory) + magnitude(other)
-    allowed = 2.0 * tolerance(total, actual.dtype, size)
+    actual, _, precision, _ = outcome_of(candidate, total)
+    size = 2.0 * size_of(candidate, trajectory) + size_of(candidate, other)
+    allowed = 2.0 * tolerance(candidate, total, precision, size)
     require_close("twice one trajectory and another", total, 2.0 * parts[0] + parts[1], actual, allowed)
 
 
 def environments_apart(candidate: Candidate, trajectory: Trajectory) -> None:
     """Require that an environment's advantages do not depend on other environments or their order."""
-    actual = advantages_of(candidate, trajectory)
+    actual, _, precision, _ = outcome_of(candidate, trajectory)
     columns = trajectory.rewards.shape[1]
-    allowed = 2.0 * tolerance(trajectory, actual.dtype)
-    backwards = advantages_of(candidate, trajectory.where(slice(None), np.arange(columns)[::-1]))
+    allowed = 2.0 * tolerance(candidate, trajectory, precision)
+    backwards = outcome_of(candidate, trajectory.where(slice(None), np.arange(columns)[::-1])).advantages
     require_close("environments in another order", trajectory, backwards[:, ::-1], actual, allowed)
-    alone = [advantages_of(candidate, trajectory.where(slice(None), slice(i, i + 1))) for i in range(columns)]
+    each = [trajectory.where(slice(None), slice(i, i + 1)) for i in range(columns)]
+    alone = [outcome_of(candidate, column).advantages for column in each]
     require_close("each environment alone", trajectory, np.concatenate(alone, axis=1), actual, allowed)
 
 
@@ -173,33 +190,54 @@ def chunks_join(candidate: Candidate, trajectory: Trajectory) -> None:
     length = len(trajectory.rewards)
     if length < 2 or not trajectory.valid.all():
         raise Inapplicable
+    meaning = candidate.meaning
+    if meaning.whole_episodes or meaning.normalized or meaning.estimator != "gae":
+        raise Inapplicable("what is declared does not join by the recursion")
     cut = length // 2
-    whole = advantages_of(candidate, trajectory)
-    first, rest = (advantages_of(candidate, trajectory.where(rows)) for rows in (slice(0, cut), slice(cut, None)))
+    whole, _, precision, _ = outcome_of(candidate, trajectory)
+    halves = (trajectory.where(rows) for rows in (slice(0, cut), slice(cut, None)))
+    first, rest = (outcome_of(candidate, half).advantages for half in halves)
     carry = rest[0].astype(np.float64)
     joined = np.concatenate([first.astype(np.float64), rest])
     for t in reversed(range(cut)):
         carry = np.where(trajectory.ended[t], 0.0, trajectory.gamma * trajectory.lam * carry)
         joined[t] += carry
-    allowed = 4.0 * tolerance(trajectory, whole.dtype)
+    allowed = 4.0 * tolerance(candidate, trajectory, precision)
     require_close(f"the rollout in two parts, cut before row {cut}", trajectory, joined, whole, allowed)
 
 
 def other_dtypes(candidate: Candidate, trajectory: Trajectory) -> None:
     """Require that integer and float32 rewards have the advantages of equal float64 rewards."""
-    for dtype in ("int64", "float32"):
-        exact = trajectory._replace(rewards=np.rint(trajectory.rewards).astype(dtype))
-        if dtype == "float32":
-            exact = exact._replace(
-                rewards=trajectory.rewards.astype(dtype),
-                values=trajectory.values.astype(dtype),
-                next_values=trajectory.next_values.astype(dtype),
-            )
-        actual = advantages_of(candidate, exact)
-        # Float32 arguments may be computed in float32, whatever the dtype of the result.
-        coarsest = max(actual.dtype, np.dtype(dtype), key=_epsilon) if dtype == "float32" else actual.dtype
-        expected, allowed = expected_advantages(exact), tolerance(exact, coarsest)
-        require_close(f"rewards of dtype {dtype}", exact, expected, actual, allowed)
+    if not candidate.signature.sees_truncation:  # the bootstrap in the reward would make it a fraction
+        trajectory = trajectory._replace(terminated=trajectory.ended, truncated=np.zeros_like(trajectory.truncated))
+    if candidate.signature.by_sequence and not candidate.signature.sees_open_ends_itself:
+        trajectory.terminated[-1] = True
+    whole = trajectory._replace(rewards=np.rint(trajectory.rewards).astype(np.int64))
+    exact = [(candidate, "int64", whole)]
+    if candidate.arrays == "numpy" and candidate.framework.dtype == "float64":
+        single = candidate.changed(framework=Framework("numpy", "float32"))
+        exact.append((single, "float32", representable(single, trajectory)))
+    refused = ""
+    for judged, dtype, changed in exact:
+        try:
+            outcome = judged(changed)
+        except CandidateRaised as error:
+            refused = f"with rewards of dtype {dtype} {error}"
+            continue
+        except CandidateError as error:
+            raise Mismatch(f"with rewards of dtype {dtype} {error}", changed) from error
+        allowed = tolerance(judged, changed, outcome.precision)
+        require_close(f"rewards of dtype {dtype}", changed, judged.expected(changed), outcome.advantages, allowed)
+    if refused:  # which gives no wrong number
+        raise Inapplicable(refused)
+
+
+def large_rollouts(candidate: Candidate, trajectory: Trajectory) -> None:
+    """Require that long and wide rollouts have the advantages by definition."""
+    outcome = outcome_of(candidate, trajectory)
+    allowed = tolerance(candidate, trajectory, outcome.precision)
+    expected = candidate.expected(trajectory)
+    require_close(f"a rollout of {trajectory.shape}", trajectory, expected, outcome.advantages, allowed)
 
 
 def invalid_rows_deleted(candidate: Candidate, trajectory: Trajectory) -> None:
@@ -212,7 +250,7 @@ def invalid_rows_deleted(candidate: Candidate, trajectory: Trajectory) -> None:
         next_values=np.where(trajectory.valid, trajectory.next_values, np.nan),
     )
     for each in (trajectory, corrupted):
-        actual = advantages_of(candidate, each)
+        actual, _, precision, _ = outcome_of(candidate, each)
         if (actual[~each.valid] != 0.0).any():
             t, i = np.argwhere((actual != 0.0) & ~each.valid)[0].tolist()
             raise Mismatch(f"row {t} of column {i} is not valid and gets {actual[t, i]:.7g}, expected 0", each)
@@ -221,8 +259,8 @@ def invalid_rows_deleted(candidate: Candidate, trajectory: Trajectory) -> None:
             if rows.any():
                 column = each.deleted_invalid(i)
                 expected = actual.copy()
-                expected[rows, i] = advantages_of(candidate, column)[:, 0]
-                allowed = 2.0 * tolerance(trajectory, actual.dtype)
+                expected[rows, i] = outcome_of(candidate, column).advantages[:, 0]
+                allowed = 2.0 * tolerance(candidate, trajectory, precision)
                 require_close("invalid rows deleted", each, expected, actual, allowed)
 
 
@@ -238,15 +276,17 @@ def _rows_after(row: int, column: int, shape: tuple[int, ...]) -> Array:
     return found
 
 
-def _epsilon(dtype: np.dtype[Any]) -> float:
-    return float(np.finfo(dtype).eps)
+def _require_lambda(candidate: Candidate) -> None:
+    if candidate.meaning.lam is not None:
+        raise Inapplicable("its lambda is declared")
 
 
 class Property(NamedTuple):
-    """Describe a property, and whether it needs trajectories with invalid rows."""
+    """Describe a property, and whether it needs trajectories with invalid rows, or large ones."""
 
     check: Callable[[Candidate, Trajectory], None]
     needs_valid: bool = False
+    large: bool = False
 
     @property
     def name(self) -> str:
@@ -273,5 +313,6 @@ PROPERTIES = [
     Property(environments_apart),
     Property(chunks_join),
     Property(other_dtypes),
+    Property(large_rollouts, large=True),
     Property(invalid_rows_deleted, needs_valid=True),
 ]

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ppocore.testing.gae.candidate import Candidate
+from ppocore.testing.gae.choices import Choice
+from ppocore.testing.gae.code import code_of
 from ppocore.testing.gae.comparison import Mismatch
 from ppocore.testing.gae.trajectories import Trajectory
+
+
+class UndeclaredChoice(AssertionError):
+    """Report a function that is right if something is meant that nobody declared."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +25,8 @@ class GAEFailure:
 
     Attributes:
         message: what is wrong, as a clause.
-        trajectory: the candidate's arguments.
-        code: Python code that calls the candidate with them.
+        trajectory: the arguments, as (T, N).
+        code: Python code that calls the function with them, in its own signature and framework.
         expected, actual: advantages as text; empty if none were compared.
         has_advantages: whether the candidate returned valid advantages.
     """
@@ -32,21 +39,16 @@ class GAEFailure:
     has_advantages: bool = True
 
     @classmethod
-    def of(cls, mismatch: Mismatch, candidate: Candidate) -> GAEFailure:
+    def of(cls, mismatch: Mismatch, candidate: Candidate, function: Callable[..., Any]) -> GAEFailure:
         """Build it from the error of a property."""
-        trajectory = mismatch.trajectory
-        compared = mismatch.expected is not None
-        valid = ", valid=valid" if candidate.takes_valid else ""
-        call = "rewards, values, next_values, terminated, truncated, gamma=gamma, lam=lam"
-        lines = ["import numpy as np", "", trajectory.code(), f"{_short_name(candidate.name)}({call}{valid})"]
-        if candidate.arrays != "numpy":
-            lines.insert(3, f"# as {candidate.arrays} arrays:")
+        compared, of_returns = mismatch.expected is not None, not candidate.meaning.of_advantages
+        values = mismatch.trajectory.values if of_returns else 0.0
         return cls(
-            mismatch.message,
-            trajectory,
-            "\n".join(lines),
-            _format(mismatch.expected) if compared else "",
-            _format(mismatch.actual) if compared else "",
+            mismatch.message(of_returns=of_returns),
+            mismatch.trajectory,
+            code_of(candidate, mismatch.trajectory, function),
+            _format(mismatch.expected + values) if compared else "",
+            _format(mismatch.actual + values) if compared else "",
             has_advantages=mismatch.__cause__ is None,
         )
 
@@ -79,40 +81,72 @@ class GAEResult:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Hold the known mistakes that give the candidate's numbers.
+    """Hold what explains the candidate's numbers.
 
     Attributes:
-        mistakes: name and description of each; empty if the candidate makes none of the known mistakes.
+        mistakes: name and description of each known mistake that it makes, all at once; empty if it makes none.
         attempted: whether there were advantages to compare.
+        choices: for each mistake how to declare it where it is meant; empty if it cannot be.
     """
 
     mistakes: tuple[tuple[str, str], ...]
     attempted: bool = True
+    choices: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if not self.attempted:
-            return "none: there are no advantages to compare"
+            return "none: there are no results to compare"
         if not self.mistakes:
             return "none of the known ones"
-        return "; or ".join(f"{name} ({says})" for name, says in self.mistakes)
+        named = "; and ".join(f"{name} ({says})" for name, says in self.mistakes)
+        advice = [
+            f"Pass {choice}." if " if " in choice else f"If that is meant, pass {choice}."
+            for choice in self.choices
+            if choice
+        ]
+        return " ".join([named + ("." if advice else ""), *advice])
 
 
 @dataclass(frozen=True)
 class GAEReport:
-    """Hold the results of one candidate; ``str(report)`` is a table, the smallest counterexample and the diagnosis."""
+    """Hold the results of one candidate; ``str(report)`` is a table, the smallest counterexample and the diagnosis.
+
+    Attributes:
+        candidate: name of the function.
+        arrays: kind of its arrays.
+        dtype: floating-point format of its arguments.
+        precision: floating-point format that it was judged in, the coarsest that it computes in.
+        truncation: convention for truncations.
+        signature: what its signature was taken for, if that was guessed; otherwise empty.
+        seed, max_examples: how trajectories were drawn.
+        results: a result for each property.
+        diagnosis: what explains a failure; None if nothing failed.
+        choice: what it looks like, if it is right under a choice that nobody declared; otherwise None.
+    """
 
     candidate: str
     arrays: str
+    dtype: str
+    precision: str
     truncation: str
+    signature: str
     seed: int
     max_examples: int
     results: tuple[GAEResult, ...]
     diagnosis: Diagnosis | None
+    choice: Choice | None = None
+
+    @property
+    def verdict(self) -> str:
+        """Return ``passed``, ``failed``, or ``choice`` if it is right under a choice that nobody declared."""
+        if self.failures:
+            return "failed"
+        return "passed" if self.choice is None else "choice"
 
     @property
     def passed(self) -> bool:
-        """Tell whether no property failed."""
-        return not self.failures
+        """Tell whether no property failed, and nothing has to be declared for that."""
+        return self.verdict == "passed"
 
     @property
     def failures(self) -> list[GAEResult]:
@@ -120,11 +154,14 @@ class GAEReport:
         return [result for result in self.results if result.failure is not None]
 
     def raise_if_failed(self) -> None:
-        """Raise the report as an error if a property failed.
+        """Raise the report as an error unless it passed.
 
         Raises:
+            UndeclaredChoice: it is right under a choice that nobody declared; an AssertionError.
             AssertionError: A property failed; the message is the whole report.
         """
+        if self.verdict == "choice":
+            raise UndeclaredChoice(str(self))
         if not self.passed:
             raise AssertionError(str(self))
 
@@ -133,10 +170,15 @@ class GAEReport:
         return {
             "candidate": self.candidate,
             "arrays": self.arrays,
+            "dtype": self.dtype,
+            "precision": self.precision,
             "truncation": self.truncation,
+            "signature": self.signature,
             "seed": self.seed,
             "max_examples": self.max_examples,
             "passed": self.passed,
+            "verdict": self.verdict,
+            "choice": None if self.choice is None else {"looks_like": self.choice.says, "pass": self.choice.declare},
             "diagnosis": None if self.diagnosis is None else [name for name, _ in self.diagnosis.mistakes],
             "properties": [
                 {
@@ -163,9 +205,20 @@ class GAEReport:
                 lines.append(f"{result.name:<36}{verdict:<13}{result.examples}")
         if self.failures:
             lines += ["", *self._explain(self.failures[0])]
+        lines.append("")
+        if self.signature:
+            lines.append(f"Taken for {self.signature}.")
+        if self.precision != self.dtype:
+            lines.append(f"Judged in {self.precision}, which it computes in, not {self.dtype}.")
+        if self.choice is not None:
+            lines.append(f"This looks like a choice: {self.choice.says}. Pass {self.choice.declare} if it is meant.")
+            if self.failures:
+                lines.append("The properties were checked as if it were passed.")
         failed = len(self.failures)
         outcome = f"{failed} of {len(self.results)} properties failed" if failed else "no property failed"
-        return "\n".join([*lines, "", f"{self.candidate}: {outcome}"])
+        if self.verdict == "choice":
+            outcome += " if that is declared"
+        return "\n".join([*lines, f"{self.candidate}: {outcome}"])
 
     def _explain(self, result: GAEResult) -> list[str]:
         failure = result.failure
@@ -174,12 +227,6 @@ class GAEReport:
         if failure.expected:
             lines += ["", f"expected {failure.expected}", f"actual   {failure.actual}"]
         return [*lines, "", f"Known mistake: {self.diagnosis}"]
-
-
-def _short_name(name: str) -> str:
-    """Return the last part of a qualified name, or ``candidate`` if that is not an identifier."""
-    last = name.rpartition(".")[2]
-    return last if last.isidentifier() else "candidate"
 
 
 def _format(array: Any) -> str:
