@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ppocore.testing.backends.random_problems import random_problem
     from ppocore.testing.backends.report import BackendReport, PropertyResult
     from ppocore.testing.backends.strategies import edge_problems, network_specs, objectives, runs_of_steps
+    from ppocore.testing.formulas.report import FormulaReport
     from ppocore.testing.gae.adapters import (
         adapt,
         agents,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ppocore.testing.gae.oracle import explicit_sum
     from ppocore.testing.gae.report import GAEReport, UndeclaredChoice
     from ppocore.testing.gae.trajectories import Trajectory, trajectories
+    from ppocore.testing.language.check import check_kl_rewards, check_masked_whitening, check_token_gae
     from ppocore.testing.normalization import (
         check_frozen_statistics,
         check_reward_scaling,
@@ -38,10 +40,12 @@ if TYPE_CHECKING:
         check_whitening,
     )
     from ppocore.testing.strategies import action_masks, configurations, minibatches, policies
+    from ppocore.testing.vtrace.check import check_vtrace
 
 __all__ = [
     "DEFECTS",
     "BackendReport",
+    "FormulaReport",
     "GAEReport",
     "Problem",
     "PropertyResult",
@@ -54,9 +58,13 @@ __all__ = [
     "check_backend",
     "check_frozen_statistics",
     "check_gae",
+    "check_kl_rewards",
+    "check_masked_whitening",
     "check_returns",
     "check_reward_scaling",
     "check_running_std",
+    "check_token_gae",
+    "check_vtrace",
     "check_whitening",
     "configurations",
     "edge_problems",
@@ -84,8 +92,11 @@ _MODULES = {
     "GAEReport": "gae.report",
     "Trajectory": "gae.trajectories",
     "check_frozen_statistics": "normalization",
+    "FormulaReport": "formulas.report",
     "check_gae": "gae.check",
     "check_returns": "gae.check",
+    "check_vtrace": "vtrace.check",
+    **dict.fromkeys(("check_kl_rewards", "check_masked_whitening", "check_token_gae"), "language.check"),
     "check_reward_scaling": "normalization",
     "check_running_std": "normalization",
     "check_whitening": "normalization",
