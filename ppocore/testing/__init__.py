@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ppocore.testing.gae.check import check_gae, check_returns, gae_suite
     from ppocore.testing.gae.defects import DEFECTS
     from ppocore.testing.gae.oracle import explicit_sum
-    from ppocore.testing.gae.report import GAEReport, UndeclaredChoice
+    from ppocore.testing.gae.report import GAEReport
     from ppocore.testing.gae.trajectories import Trajectory, trajectories
     from ppocore.testing.language.check import check_kl_rewards, check_masked_whitening, check_token_gae
     from ppocore.testing.normalization import (
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         check_running_std,
         check_whitening,
     )
+    from ppocore.testing.report import UndeclaredChoice
     from ppocore.testing.strategies import action_masks, configurations, minibatches, policies
     from ppocore.testing.vtrace.check import check_vtrace
 
@@ -119,7 +120,7 @@ _MODULES = {
         ),
         "gae.adapters",
     ),
-    "UndeclaredChoice": "gae.report",
+    "UndeclaredChoice": "report",
     "BackendReport": "backends.report",
     **dict.fromkeys(("action_masks", "configurations", "minibatches", "policies"), "strategies"),
     "Problem": "backends.problems",

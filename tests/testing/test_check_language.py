@@ -1,11 +1,12 @@
 """The checks of token-level GAE, KL rewards and masked whitening pass right functions and name every known mistake."""
 
+import os
+
 import numpy as np
 import pytest
 
 from ppocore.errors import UsageError
 from ppocore.testing import UndeclaredChoice, check_kl_rewards, check_masked_whitening, check_token_gae
-from ppocore.testing.formulas.report import text_of
 from ppocore.testing.language.advantages import MISTAKES as GAE_MISTAKES
 from ppocore.testing.language.advantages import advantages_by_sums, advantages_with, rewards_to_go
 from ppocore.testing.language.kl import KLRewards
@@ -13,8 +14,9 @@ from ppocore.testing.language.kl_mistakes import MISTAKES as KL_MISTAKES
 from ppocore.testing.language.kl_mistakes import rewards_with
 from ppocore.testing.language.whitening import MISTAKES as WHITENING_MISTAKES
 from ppocore.testing.language.whitening import Whitening, whiten, whiten_with
+from ppocore.testing.report import text_of
 
-SEEDS = pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
+SEEDS = pytest.mark.parametrize("seed", range(int(os.environ.get("PPOCORE_TEST_SEEDS", "1"))))
 PER_TOKEN = {"lambda of the next token", "lambda of the first token"}
 
 

@@ -100,8 +100,8 @@ def test_where_nothing_deviates_there_is_nothing_to_tell():
         found = normalized_back(np.full(same.shape, np.nan), same)
         assert found.tolist() == same.tolist()
         assert found is not same
-    for nearly in (np.array([[1.0, 1.0 + 1e-6]]), np.array([[-1e6, -1e6 + 1.0]]), np.array([[1e-9, 3e-9]])):
-        assert not np.allclose(normalized_back(np.array([[5.0, 5.0]]), nearly), nearly, rtol=1e-7, atol=0.0)
+    for nearly in (np.array([[1.0, 1.0 + 1e-8]]), np.array([[-1e6, -1e6 + 1.0]]), np.array([[1e-9, 3e-9]])):
+        assert not np.allclose(normalized_back(np.array([[5.0, 5.0]]), nearly), nearly, rtol=1e-9, atol=0.0)
 
 
 def test_what_is_not_a_number_is_no_advantage():

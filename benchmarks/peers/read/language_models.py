@@ -113,7 +113,8 @@ def _prompted(numbers: Any) -> Any:
     "nemo-aligner 0.7.0, nemo_aligner/utils/ppo_utils.py (calculate_advantages_and_returns)",
     framework="torch",
     call=lambda f, s: s.tokens(lambda r, v, m: f(v, r, s.gamma, s.lam, m), padding=GARBAGE),
-    note="masks values and rewards first",
+    note="masks values and rewards first; the mask is one of numbers",
+    own=lambda testing, f: testing.adapt(f, "values rewards gamma lam mask", layout="tokens", flags="float"),
 )
 def nemo_aligner(values: Any, rewards: Any, discount_factor: float, gae_lambda: float, mask: Any) -> tuple[Any, Any]:
     """Compute (B, S) advantages and returns into a tensor like the rewards."""

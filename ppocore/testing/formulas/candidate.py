@@ -11,7 +11,7 @@ import numpy as np
 
 from ppocore.testing.formulas.interface import Call, Interface
 from ppocore.testing.formulas.subject import Case, Results, Subject
-from ppocore.testing.gae.candidate import SECONDS, CandidateError, _parts_of, _time_limit
+from ppocore.testing.gae.candidate import SECONDS, CandidateError, call_for, parts_of
 from ppocore.testing.gae.frameworks import EPSILONS, PRECISIONS, TINIEST, Framework, coarsest
 from ppocore.typing import Array
 
@@ -138,7 +138,7 @@ class Candidate:
             result, written = self._called(call)
             raw.written.update(written)
             raw = raw._replace(fields=tuple(getattr(type(result), "_fields", ())))
-            for key, part in _parts_of(result, call.shape).items():
+            for key, part in parts_of(result, call.shape).items():
                 try:
                     array, precision = self._read(part, call)
                 except CandidateError as error:
@@ -166,14 +166,7 @@ class Candidate:
         before = [self._bytes(value) for _, value in handed]
         positional = [value for argument, value in handed if argument.keyword is None]
         named = {argument.keyword: value for argument, value in handed if argument.keyword is not None}
-        try:
-            with _time_limit(self._seconds), np.errstate(all="ignore"):
-                result = self._run(positional, named)
-        except TimeoutError as error:
-            raise CandidateError(f"it took longer than {self._seconds:g} s") from error
-        except (Exception, SystemExit) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise CandidateError(f"it raised {reason}") from error
+        result = call_for(self._seconds, self._run, positional, named)
         after = [self._bytes(value) for _, value in handed]
         changed = zip(handed, before, after, strict=True)
         return result, {argument.role for (argument, _), old, new in changed if old != new}

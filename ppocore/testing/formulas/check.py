@@ -12,11 +12,11 @@ from ppocore.testing.formulas.candidate import Candidate
 from ppocore.testing.formulas.code import code_of
 from ppocore.testing.formulas.diagnosis import COMPILED_SHAPES, as_alternative, diagnose, fitted
 from ppocore.testing.formulas.interface import Argument, Interface, guess_arguments, read_arguments
-from ppocore.testing.formulas.report import FormulaFailure, FormulaReport, FormulaResult, text_of
+from ppocore.testing.formulas.report import FormulaFailure, FormulaReport
 from ppocore.testing.formulas.smallest import smallest, smallest_large
 from ppocore.testing.formulas.subject import Case, Inapplicable, Mismatch, Property, Subject
 from ppocore.testing.gae.frameworks import EPSILONS, Framework
-from ppocore.testing.gae.report import Diagnosis
+from ppocore.testing.report import Diagnosis, Result, text_of
 
 WRITTEN = "an argument is written to", "the caller's array is changed"
 INTEGERS = "results of the dtype of the rewards", "with integer rewards the fractions are cut off"
@@ -115,7 +115,6 @@ class _Run:
                 else:
                     diagnosis = None
         return FormulaReport(
-            candidate.subject.check,
             candidate.name,
             candidate.framework.name,
             candidate.framework.dtype,
@@ -126,9 +125,10 @@ class _Run:
             tuple(results),
             diagnosis,
             None if choice is None else (choice.says, choice.declare),
+            candidate.subject.check,
         )
 
-    def explain(self, candidate: Candidate, results: list[FormulaResult]) -> tuple[Diagnosis, Any]:
+    def explain(self, candidate: Candidate, results: list[Result]) -> tuple[Diagnosis, Any]:
         """Name what explains the numbers."""
         failed = {result.name: result.failure for result in results if result.failure is not None}
         first = next(iter(failed.values()))
@@ -152,9 +152,9 @@ class _Run:
             attempted = attempted or bool(found.mistakes)
         return Diagnosis(tuple(mistakes), attempted, tuple(hints)), choice
 
-    def check(self, candidate: Candidate, selected: tuple[Property, ...]) -> list[FormulaResult]:
+    def check(self, candidate: Candidate, selected: tuple[Property, ...]) -> list[Result]:
         """Check each property; only the first that fails is explained in full."""
-        results: list[FormulaResult] = []
+        results: list[Result] = []
         drawn = self.draw(candidate)
         for checked in selected:
             first = all(result.passed is not False for result in results)
@@ -183,7 +183,7 @@ class _Run:
             drawn.append(candidate.handed(subject.draw(rng, shape, kind)))
         return drawn
 
-    def _check(self, candidate: Candidate, checked: Property, drawn: list[Case], *, first: bool) -> FormulaResult:
+    def _check(self, candidate: Candidate, checked: Property, drawn: list[Case], *, first: bool) -> Result:
         held, reason = 0, "it applied to no example"
 
         def once(case: Case) -> Mismatch | None:
@@ -204,7 +204,7 @@ class _Run:
         cases = self._large(candidate) if checked.large else drawn
         found = next((mismatch for mismatch in map(once, cases) if mismatch is not None), None)
         if found is None:
-            return FormulaResult(checked.name, checked.says, held, "" if held else reason)
+            return Result(checked.name, checked.says, held, "" if held else reason)
         examples = held
         if first:
             tries = {"tries": 12, "simplifications": 60} if candidate.framework.name == "jax" else {}
@@ -220,7 +220,7 @@ class _Run:
             text_of(found.expected) if compared else "",
             text_of(found.actual) if compared else "",
         )
-        return FormulaResult(checked.name, checked.says, examples, failure=failure)
+        return Result(checked.name, checked.says, examples, failure=failure)
 
     def _large(self, candidate: Candidate) -> list[Case]:
         if EPSILONS[candidate.working] > EPSILONS["float32"]:

@@ -10,12 +10,12 @@ import numpy as np
 from ppocore.testing.formulas.candidate import Candidate
 from ppocore.testing.formulas.interface import Call
 from ppocore.testing.formulas.subject import Case
-from ppocore.testing.gae.code import _name
+from ppocore.testing.gae.code import name_of
 
 
 def code_of(candidate: Candidate, case: Case) -> str:
     """Return code that calls the candidate with a case, as it takes it and in its framework."""
-    name, imported = _name(candidate.function)
+    name, imported = name_of(candidate.function)
     lines = [*candidate.framework.imports(), *imported, ""]
     subject = candidate.subject
     calls = candidate.interface.calls(subject.arguments(case), subject.shape(case))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from ppocore.testing.formulas.subject import Case, Mismatch, Subject
+from ppocore.testing.gae.smallest import bisected
 
 Fails = Callable[[Case], Mismatch | None]
 SHAPES = ((1, 1), (2, 1), (1, 2), (3, 1), (1, 3), (2, 2), (4, 1), (1, 4), (3, 2), (2, 3), (5, 1), (1, 5))
@@ -55,8 +56,8 @@ def smallest_large(found: Mismatch, subject: Subject, fails: Fails) -> Mismatch:
     """Return the failure on the smallest arrays of plain numbers, for a failure that depends on the size."""
     rows, columns = subject.shape(found.case)
     drawn = functools.partial(_of_size, subject)
-    columns = _bisected(columns, lambda n: fails(drawn((rows, n))))
-    rows = _bisected(rows, lambda n: fails(drawn((n, columns))))
+    columns = bisected(columns, lambda n: fails(drawn((rows, n))))
+    rows = bisected(rows, lambda n: fails(drawn((n, columns))))
     found = fails(drawn((rows, columns))) or found
     for number in (0.0, 1.0):
         plain = {
@@ -73,15 +74,6 @@ def smallest_large(found: Mismatch, subject: Subject, fails: Fails) -> Mismatch:
 
 def _of_size(subject: Subject, shape: tuple[int, int]) -> Case:
     return subject.draw(np.random.default_rng(0), shape, "random")
-
-
-def _bisected(largest: int, fails: Callable[[int], object]) -> int:
-    """Return the smallest size that fails, if every larger one does."""
-    low, high = 0, largest
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if fails(middle) else (middle, high)
-    return high
 
 
 def _fewer(subject: Subject, case: Case) -> Iterator[Case]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ppocore.testing.report import requirement_of
 from ppocore.typing import Array
 
 Case = dict[str, Any]
@@ -48,7 +49,7 @@ class Property(NamedTuple):
     @property
     def says(self) -> str:
         """Return what it requires, from the docstring of its function."""
-        return (self.check.__doc__ or "").strip().split("\n")[0].removeprefix("Require that ")
+        return requirement_of(self.check)
 
 
 class Mistake(NamedTuple):

@@ -210,7 +210,7 @@ class Candidate:
         for call in self.signature.packing(trajectory):
             result, after = self._called(call)
             written |= after
-            for key, part in _parts_of(result, call.shape).items():
+            for key, part in parts_of(result, call.shape).items():
                 try:
                     array, precision = self._read(key, part, call)
                 except CandidateError as error:
@@ -237,14 +237,7 @@ class Candidate:
         before = [self._bytes(value) for _, value in handed]
         positional = [value for argument, value in handed if argument.keyword is None]
         named = {argument.keyword: value for argument, value in handed if argument.keyword is not None}
-        try:
-            with _time_limit(self._seconds), np.errstate(all="ignore"):
-                result = self.function(*positional, **named)
-        except TimeoutError as error:
-            raise CandidateError(f"it took longer than {self._seconds:g} s") from error
-        except (Exception, SystemExit) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise CandidateRaised(f"it raised {reason}") from error
+        result = call_for(self._seconds, self.function, *positional, **named)
         after = [self._bytes(value) for _, value in handed]
         changed = zip(handed, before, after, strict=True)
         return result, {argument.role for (argument, _), old, new in changed if old != new}
@@ -271,12 +264,29 @@ class Candidate:
         return array, precision
 
 
+def call_for(seconds: float, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """Call a function for some seconds at most.
+
+    Raises:
+        CandidateError: it takes longer.
+        CandidateRaised: it raises an error.
+    """
+    try:
+        with _time_limit(seconds), np.errstate(all="ignore"):
+            return function(*arguments, **named)
+    except TimeoutError as error:
+        raise CandidateError(f"it took longer than {seconds:g} s") from error
+    except (Exception, SystemExit) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise CandidateRaised(f"it raised {reason}") from error
+
+
 def _identity(value: Any) -> Any:
     """Return what tells an argument from others."""
     return (value.shape, value.dtype.char, value.tobytes()) if isinstance(value, np.ndarray) else value
 
 
-def _parts_of(result: Any, shape: tuple[int, ...]) -> dict[Any, Any]:
+def parts_of(result: Any, shape: tuple[int, ...]) -> dict[Any, Any]:
     """Return the parts of a result by position or key; a list of rows or of numbers is one part."""
     if isinstance(result, Mapping):
         return dict(result)

@@ -21,7 +21,7 @@ def code_of(candidate: Candidate, trajectory: Trajectory, function: Callable[...
         trajectory: the arguments.
         function: whose name the code calls.
     """
-    name, imported = _name(function)
+    name, imported = name_of(function)
     lines = [*candidate.framework.imports(), *imported, ""]
     calls = candidate.signature.packing(trajectory)
     if (candidate.signature.layout == "column" and len(calls) > 1) or candidate.signature.layout == "episode":
@@ -51,7 +51,7 @@ def _call(candidate: Candidate, call: Call, name: str) -> list[str]:
     return [*lines, f"print({name}({', '.join(passed)}))"]
 
 
-def _name(function: Callable[..., Any]) -> tuple[str, list[str]]:
+def name_of(function: Callable[..., Any]) -> tuple[str, list[str]]:
     """Return what a function is called in code, and the line that imports it, if there is one."""
     qualified = str(getattr(function, "__qualname__", ""))
     module = str(getattr(function, "__module__", ""))

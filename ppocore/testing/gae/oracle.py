@@ -64,7 +64,7 @@ def expected_advantages(trajectory: Trajectory, estimator: str = "gae") -> Array
     """Compute the advantages (T, N) in float64: exactly for short trajectories, otherwise in floats."""
     exact = trajectory.rewards.size <= 40
     found = explicit_sum(trajectory, Fraction if exact else float, estimator=estimator)
-    return np.array([[float(a) for a in row] for row in found], np.float64).reshape(trajectory.rewards.shape)
+    return np.array(found, np.float64)
 
 
 ADDED = (1e-8, 0.0, 1e-5, 1e-6, 1e-7, 1e-10)
@@ -84,10 +84,8 @@ def normalized_back(normalized: Array, expected: Array) -> Array:
     scales = [np.sqrt(variance) + added for variance in variances for added in ADDED]
     scales += [np.sqrt(variance + added) for variance in variances for added in ADDED]
 
-    def error(found: Array) -> float:
-        return float(np.nan_to_num(np.abs(found - expected).max(), nan=np.inf))
-
-    return min([mean + scale * normalized for scale in scales], key=error)
+    found = [mean + scale * normalized for scale in scales]
+    return min(found, key=lambda each: float(np.abs(each - expected).max()))
 
 
 def magnitude(trajectory: Trajectory) -> Array:

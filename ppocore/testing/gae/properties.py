@@ -21,6 +21,7 @@ from ppocore.testing.gae.frameworks import Framework
 from ppocore.testing.gae.oracle import expected_advantages, magnitude
 from ppocore.testing.gae.precision import representable
 from ppocore.testing.gae.trajectories import Trajectory, successors
+from ppocore.testing.report import requirement_of
 from ppocore.typing import Array
 
 
@@ -296,7 +297,7 @@ class Property(NamedTuple):
     @property
     def says(self) -> str:
         """Return what it requires, from the docstring of its function."""
-        return (self.check.__doc__ or "").strip().split("\n")[0].removeprefix("Require that ")
+        return requirement_of(self.check)
 
 
 PROPERTIES = [

@@ -16,7 +16,7 @@ from ppocore.testing.gae.comparison import Inapplicable, Mismatch
 from ppocore.testing.gae.diagnosis import diagnose, fitted
 from ppocore.testing.gae.precision import representable
 from ppocore.testing.gae.properties import Property
-from ppocore.testing.gae.report import Diagnosis, GAEFailure, GAEReport, GAEResult
+from ppocore.testing.gae.report import GAEFailure, GAEReport
 from ppocore.testing.gae.smallest import first_failure, smallest, smallest_large
 from ppocore.testing.gae.trajectories import (
     Trajectory,
@@ -24,6 +24,7 @@ from ppocore.testing.gae.trajectories import (
     large_trajectory,
     trajectories,
 )
+from ppocore.testing.report import Diagnosis, Result
 
 LARGE = ((132, 5), (2, 33), (270, 2), (1, 130), (1030, 1))
 """Sizes beyond those of blocks and vectors that kernels work in."""
@@ -63,21 +64,21 @@ class Run:
             candidate.arrays,
             candidate.framework.dtype,
             candidate.working,
-            truncation,
             guessed,
             self.seed,
             self.max_examples,
             tuple(results),
             diagnosis,
             choice,
+            truncation,
         )
 
-    def check(self, candidate: Candidate, selected: list[Property]) -> list[GAEResult]:
+    def check(self, candidate: Candidate, selected: list[Property]) -> list[Result]:
         """Check each property; only the first that fails is explained in full."""
-        results: list[GAEResult] = []
+        results: list[Result] = []
         for checked in selected:
             if checked.needs_valid and not candidate.takes_valid:
-                results.append(GAEResult(checked.name, checked.says, None, "it has no parameter valid"))
+                results.append(Result(checked.name, checked.says, None, "it has no parameter valid"))
                 continue
             first = all(result.passed is not False for result in results)
             results.append(self._check(candidate, checked, first=first))
@@ -86,7 +87,7 @@ class Run:
                 break  # without advantages every other property would fail in the same way
         return results
 
-    def _check(self, candidate: Candidate, checked: Property, *, first: bool) -> GAEResult:
+    def _check(self, candidate: Candidate, checked: Property, *, first: bool) -> Result:
         """Check one property on trajectories that hypothesis draws, and make a counterexample smaller if ``first``."""
         held, reason = 0, "it applied to no example"
 
@@ -107,18 +108,18 @@ class Run:
 
         tried = self._large(candidate) if checked.large else self._drawn(candidate, checked)
         if isinstance(tried, str):
-            return GAEResult(checked.name, checked.says, None, tried)
+            return Result(checked.name, checked.says, None, tried)
         failure = first_failure(map(prepare, tried), fails)
         examples = held
         if failure is None:
-            return GAEResult(checked.name, checked.says, examples, "" if examples else reason)
+            return Result(checked.name, checked.says, examples, "" if examples else reason)
         if first and checked.large:
             failure = smallest_large(failure, fails, prepare)
         elif first:
             tries, steps = (15, 40) if candidate.arrays == "jax" else (60, 300)
             failure = smallest(failure, fails, prepare, invalid=checked.needs_valid, tries=tries, steps=steps)
         found = GAEFailure.of(failure[1], candidate, candidate.function)
-        return GAEResult(checked.name, checked.says, examples, failure=found)
+        return Result(checked.name, checked.says, examples, failure=found)
 
     def _drawn(self, candidate: Candidate, checked: Property) -> list[Trajectory]:
         compiled = candidate.arrays == "jax"
@@ -194,5 +195,5 @@ def _unusual(candidate: Candidate) -> bool:
     return keys not in ([0], [0, 1])
 
 
-def _counterexample(results: list[GAEResult]) -> Trajectory | None:
+def _counterexample(results: list[Result]) -> Trajectory | None:
     return next((result.failure.trajectory for result in results if result.failure is not None), None)

@@ -56,8 +56,8 @@ def smallest_large(failure: Failure, fails: Fails, prepare: Prepare) -> Failure:
         return first_failure([prepare(large_trajectory(rows, columns))], fails)
 
     rows, columns = failure[0].shape
-    columns = _bisected(columns, lambda n: of(rows, n))
-    rows = _bisected(rows, lambda n: of(n, columns))
+    columns = bisected(columns, lambda n: of(rows, n))
+    rows = bisected(rows, lambda n: of(n, columns))
     failure = of(rows, columns) or failure
     x = failure[0]
     nothing, nowhere = np.zeros_like(x.values), np.zeros_like(x.terminated)
@@ -66,7 +66,7 @@ def smallest_large(failure: Failure, fails: Fails, prepare: Prepare) -> Failure:
     return first_failure(simpler, fails) or failure
 
 
-def _bisected(largest: int, fails: Callable[[int], object]) -> int:
+def bisected(largest: int, fails: Callable[[int], object]) -> int:
     """Return the smallest size that fails, if every larger one does."""
     low, high = 0, largest
     while high - low > 1:
