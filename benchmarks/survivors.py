@@ -148,6 +148,9 @@ def page(text: str) -> str:
 def _counts() -> str:
     rows = ["| module | mutants | killed | share |", "|---|---:|---:|---:|"]
     for module in load().values():
+        if not module.mutants:
+            rows.append(f"| `{module.name}` | not run since it was changed | | |")
+            continue
         killed = module.mutants - module.recorded().total()
         rows.append(f"| `{module.name}` | {module.mutants} | {killed} | {killed / module.mutants:.1%} |")
     return "\n".join(rows)
