@@ -1,6 +1,7 @@
 """Whatever a candidate is or returns, the check ends in a report or a sentence, never in an error of its own."""
 
 import functools
+import time
 
 import numpy as np
 import pytest
@@ -113,3 +114,27 @@ def test_errors_that_come_with_some_rollouts_alone():
     report = check_gae(from_dones(fails_on_three_rows), max_examples=40, raise_on_failure=False)
     assert report.failures[0].failure.message == "it raised RecursionError: too deep really"
     assert report.failures[0].failure.trajectory.shape == (3, 1)
+
+
+@pytest.mark.posix
+def test_a_call_that_waits_is_not_too_slow():
+    """As where other programs use the processors."""
+    waited = []
+
+    def waits(*x):
+        if not waited:
+            waited.append(time.sleep(0.6))
+        return buffer(*x)
+
+    check_gae(from_dones(waits), seconds=0.5, max_examples=2)
+
+
+@pytest.mark.posix
+def test_a_call_that_computes_for_too_long_is_interrupted():
+    def computes(*x):
+        began = time.process_time()
+        while time.process_time() - began < 30.0:
+            pass
+
+    report = check_gae(from_dones(computes), seconds=0.2, max_examples=2, raise_on_failure=False)
+    assert "it took longer than 0.2 s" in report.failures[0].failure.message

@@ -6,6 +6,7 @@ import copy
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
@@ -22,7 +23,9 @@ from ppocore.testing.gae.trajectories import Trajectory, diagnostic_trajectories
 from ppocore.typing import Array
 
 SECONDS = {"numpy": 5.0, "torch": 5.0, "paddle": 5.0, "jax": 60.0}
-"""Time limit of a call, by framework; the first call of JAX with a shape compiles."""
+"""Limit of a call in processor time, by framework; the first call of JAX with a shape compiles."""
+PATIENCE = 10.0
+"""How many times the limit a call may take that waits for something."""
 FLAGS = ("bool", "float", "int")
 
 
@@ -32,6 +35,10 @@ class CandidateError(AssertionError):
 
 class CandidateRaised(CandidateError):
     """Report that a candidate raised an error."""
+
+
+class CandidateTimeout(CandidateError):
+    """Report that a candidate exceeded its time limit."""
 
 
 class Raw(NamedTuple):
@@ -130,6 +137,8 @@ class Candidate:
             try:
                 for example in diagnostic_trajectories(count=3):
                     self.raw(example)
+            except CandidateTimeout:
+                break
             except CandidateError:
                 continue
             return
@@ -268,14 +277,14 @@ def call_for(seconds: float, function: Callable[..., Any], *arguments: Any, **na
     """Call a function for some seconds at most.
 
     Raises:
-        CandidateError: it takes longer.
+        CandidateTimeout: it takes longer.
         CandidateRaised: it raises an error.
     """
     try:
         with _time_limit(seconds), np.errstate(all="ignore"):
             return function(*arguments, **named)
     except TimeoutError as error:
-        raise CandidateError(f"it took longer than {seconds:g} s") from error
+        raise CandidateTimeout(f"it took longer than {seconds:g} s") from error
     except (Exception, SystemExit) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise CandidateRaised(f"it raised {reason}") from error
@@ -315,17 +324,23 @@ def _require_numbers(name: str, array: Array) -> None:
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise `TimeoutError` after some seconds; on Windows and in other threads there is no limit."""
+    """Raise `TimeoutError` after some seconds of processor time; on Windows and in other threads there is no limit.
+
+    A process that waits is given ten times as long, so that a busy machine does not make a function slow. The alarm
+    repeats, because what is raised where Python ignores exceptions, as in a callback of its collector, is lost.
+    """
     usable = sys.platform != "win32" and threading.current_thread() is threading.main_thread()
     if not usable or signal.getitimer(signal.ITIMER_REAL)[0]:
         yield
         return
+    started, used = time.monotonic(), time.process_time()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError
+        if time.process_time() - used >= seconds or time.monotonic() - started >= PATIENCE * seconds:
+            raise TimeoutError
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
     try:
         yield
     finally:

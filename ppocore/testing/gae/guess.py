@@ -15,7 +15,7 @@ from typing import Any
 
 from ppocore.errors import UsageError
 from ppocore.testing.gae.adapters import Adapted, adapt
-from ppocore.testing.gae.candidate import Candidate, CandidateError
+from ppocore.testing.gae.candidate import Candidate, CandidateError, CandidateTimeout
 from ppocore.testing.gae.diagnosis import explained
 from ppocore.testing.gae.meaning import Meaning
 from ppocore.testing.gae.signature import CANONICAL, ROLES
@@ -83,6 +83,8 @@ def guess(
             candidate.raw(diagnostic_trajectories(count=1)[0])
         except CandidateError as error:
             tried.append((adapted, words, str(error)))
+            if isinstance(error, CandidateTimeout):
+                break
             continue
         tried.append((adapted, words, ""))
         if explained(candidate, mistakes=False):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ppocore.testing.gae.candidate import Candidate
+from ppocore.testing.gae.candidate import Candidate, CandidateTimeout
 from ppocore.testing.gae.choices import Choice
 from ppocore.testing.gae.code import code_of
 from ppocore.testing.gae.comparison import Mismatch
@@ -24,6 +24,7 @@ class GAEFailure:
         code: Python code that calls the function with them, in its own signature and framework.
         expected, actual: advantages as text; empty if none were compared.
         has_advantages: whether the candidate returned valid advantages.
+        too_slow: whether it exceeded its time limit.
     """
 
     message: str
@@ -32,6 +33,7 @@ class GAEFailure:
     expected: str = ""
     actual: str = ""
     has_advantages: bool = True
+    too_slow: bool = False
 
     @classmethod
     def of(cls, mismatch: Mismatch, candidate: Candidate, function: Callable[..., Any]) -> GAEFailure:
@@ -45,6 +47,7 @@ class GAEFailure:
             text_of(mismatch.expected + values) if compared else "",
             text_of(mismatch.actual + values) if compared else "",
             has_advantages=mismatch.__cause__ is None,
+            too_slow=isinstance(mismatch.__cause__, CandidateTimeout),
         )
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 
-from ppocore.testing.gae.candidate import Candidate, CandidateError
+from ppocore.testing.gae.candidate import Candidate, CandidateError, CandidateTimeout
 from ppocore.testing.gae.comparison import Inapplicable, Mismatch
-from ppocore.testing.gae.diagnosis import diagnose, fitted
+from ppocore.testing.gae.diagnosis import Found, diagnose, fitted
 from ppocore.testing.gae.precision import representable
 from ppocore.testing.gae.properties import Property
 from ppocore.testing.gae.report import GAEFailure, GAEReport
@@ -44,9 +44,8 @@ class Run:
         """Check the properties, explain what failed, and report."""
         candidate, choice, diagnosis = self.candidate, None, None
         results = self.check(candidate, selected)
-        unusual = _unusual(candidate)
-        if unusual or any(result.failure is not None for result in results):
-            found = diagnose(candidate, _counterexample(results))
+        if any(result.failure is not None for result in results) or _unusual(candidate):
+            found = self._explanation(candidate, results)
             if found.choice is not None or found.precision != candidate.working:
                 changed = {"working": found.precision}
                 meaning = candidate.meaning if found.choice is None else found.choice.meaning
@@ -72,6 +71,12 @@ class Run:
             choice,
             truncation,
         )
+
+    def _explanation(self, candidate: Candidate, results: list[Result]) -> Found:
+        failure = next((result.failure for result in results if result.failure is not None), None)
+        if failure is not None and failure.too_slow:
+            return Found((), None, candidate.working, attempted=False)
+        return diagnose(candidate, _counterexample(results))
 
     def check(self, candidate: Candidate, selected: list[Property]) -> list[Result]:
         """Check each property; only the first that fails is explained in full."""
@@ -113,6 +118,8 @@ class Run:
         examples = held
         if failure is None:
             return Result(checked.name, checked.says, examples, "" if examples else reason)
+        if isinstance(failure[1].__cause__, CandidateTimeout):
+            first = False  # every further call may take as long
         if first and checked.large:
             failure = smallest_large(failure, fails, prepare)
         elif first:
