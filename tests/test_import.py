@@ -70,7 +70,8 @@ def test_importing_ppocore_brings_in_nothing_but_numpy_and_the_standard_library(
 
 def test_the_array_functions_need_no_framework_and_no_gymnasium(tmp_path):
     heavy = python(
-        "import json, sys\n"
+        "import json, os, sys\n"
+        "os.environ['PPOCORE_NUMBA'] = '0'\n"  # where it is installed, Numba brings in scipy
         "import numpy\n"
         "from ppocore import gae, normalize, PPOConfig, RolloutBuffer, available_backends\n"
         "gae(*[numpy.zeros(3)] * 3, *[numpy.zeros(3, bool)] * 2)\n"

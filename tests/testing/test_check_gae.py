@@ -184,6 +184,7 @@ def test_every_property_can_fail_and_be_checked_alone(name):
         "environments_apart": DEFECTS["environments interleaved"].function,
         "chunks_join": DEFECTS["no bootstrap after the last row"].function,
         "other_dtypes": DEFECTS["integer rewards truncate the result"].function,
+        "large_rollouts": DEFECTS["ends ignored"].function,
         "invalid_rows_deleted": DEFECTS["reset rows kept"].function,
     }
     check = getattr(properties, name)

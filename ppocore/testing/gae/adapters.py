@@ -12,7 +12,6 @@ step, as its caller would have to do.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +21,7 @@ from ppocore.advantages.arrays import framework_of
 from ppocore.errors import UsageError
 from ppocore.testing.gae.candidate import FLAGS, Candidate
 from ppocore.testing.gae.frameworks import Framework
-from ppocore.testing.gae.signature import CANONICAL, ROLES, Signature
+from ppocore.testing.gae.signature import ROLES, Signature, usual
 from ppocore.testing.gae.trajectories import Trajectory
 
 Function = Callable[..., Any]
@@ -81,7 +80,7 @@ def adapt(function: Function, arguments: str | Sequence[str] | None = None, **ch
         UsageError: an argument or a choice is unknown.
     """
     known = isinstance(function, Adapted)
-    signature = function.signature if isinstance(function, Adapted) else Signature(keywords=_keywords(function))
+    signature = function.signature if isinstance(function, Adapted) else usual(function, False)
     bare = function.function if isinstance(function, Adapted) else function
     if arguments is not None:
         words = arguments.replace(",", " ").split() if isinstance(arguments, str) else list(arguments)
@@ -221,15 +220,6 @@ def token_level(
     return adapt(function, arguments, layout="tokens" if padding == "right" else "tokens-left")
 
 
-def _keywords(function: Function) -> tuple[tuple[str, str], ...]:
-    """Return by which names a function of the usual signature is passed the discounts, and whether it is at all."""
-    try:
-        parameters = set(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
-        return (("gamma", "gamma"), ("lam", "lam"))
-    return (("gamma", "gamma"), ("lam", "lam")) if {"gamma", "lam"} <= parameters else ()
-
-
 def canonical(function: Function, valid: bool | None = None) -> Adapted:
     """Take a function as one of the usual signature.
 
@@ -237,12 +227,4 @@ def canonical(function: Function, valid: bool | None = None) -> Adapted:
         function: the function.
         valid: whether to pass which rows are transitions; by default, if it has a parameter ``valid``.
     """
-    try:
-        takes = "valid" in inspect.signature(function).parameters if valid is None else valid
-    except (TypeError, ValueError):
-        takes = bool(valid)
-    adapted = adapt(function)
-    if not takes:
-        return adapted
-    keywords = (*adapted.signature.keywords, ("valid", "valid"))
-    return Adapted(function, adapted.signature.declare(arguments=(*CANONICAL, "valid"), keywords=keywords))
+    return Adapted(function, usual(function, valid))

@@ -18,7 +18,7 @@ from ppocore.errors import UsageError
 from ppocore.testing.gae.frameworks import PRECISIONS, Framework, coarsest
 from ppocore.testing.gae.meaning import Meaning
 from ppocore.testing.gae.oracle import expected_advantages, normalized_back
-from ppocore.testing.gae.signature import Call, Signature
+from ppocore.testing.gae.signature import Call, Signature, usual
 from ppocore.testing.gae.trajectories import Trajectory, diagnostic_trajectories
 from ppocore.typing import Array
 
@@ -108,7 +108,7 @@ class Candidate:
             raise UsageError(f"the candidate is {function!r}, expected a function that returns advantages")
         self.framework = Framework(arrays, dtype)
         self.function, self.arrays = function, arrays
-        self.signature, self.meaning = signature or Signature(), meaning or Meaning()
+        self.signature, self.meaning = signature or usual(function), meaning or Meaning()
         self.name = str(getattr(function, "__qualname__", type(function).__name__))
         self.working = self.framework.dtype
         """Format that it computes in, the coarsest there is inside; see `precision.find_working`."""

@@ -7,6 +7,8 @@ and then sees an end like any other. `packing` makes the arrays of each call.
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -266,6 +268,23 @@ def sequences(signature: Signature, x: Trajectory) -> list[Part]:
             found.append(Part(part, slice(first, t + 1), slice(i, i + 1)))
             first = t + 1
     return found
+
+
+def usual(function: Callable[..., Any], valid: bool | None = None) -> Signature:
+    """Return the usual signature, with the discounts by name if the function has parameters of these names.
+
+    Args:
+        function: the function.
+        valid: whether to pass which rows are transitions; by default, if it has a parameter ``valid``.
+    """
+    try:
+        parameters = set(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        parameters = {"gamma", "lam"}
+    keywords = (("gamma", "gamma"), ("lam", "lam")) if {"gamma", "lam"} <= parameters else ()
+    if not ("valid" in parameters if valid is None else valid):
+        return Signature(keywords=keywords)
+    return Signature(arguments=(*CANONICAL, "valid"), keywords=(*keywords, ("valid", "valid")))
 
 
 def _bootstrapped(x: Trajectory) -> Array:
